@@ -1,0 +1,1 @@
+"""The SDK's HTTP API (/api/v1): what `ankerautotrainsdk` speaks."""

@@ -1,0 +1,24 @@
+"""Wiring of the SDK surface: Lambda entry point behind `ANY /api/v1/{proxy+}` and `GET /health`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from api_sdk import faults, routes_data, routes_datasets, routes_loops, routes_models, routes_system, routes_tasks
+from edge import telemetry
+from edge.faults import install
+
+logger = telemetry.logger()
+app = APIGatewayHttpResolver()
+for module in (routes_system, routes_data, routes_datasets, routes_tasks, routes_models, routes_loops):
+    app.include_router(module.router)
+install(app, faults.TABLE, faults.render, logger)
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """One HTTP request (payload format 2.0)."""
+    logger.set_correlation_id(event.get("requestContext", {}).get("requestId"))
+    return app.resolve(event, context)

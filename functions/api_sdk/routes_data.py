@@ -1,0 +1,130 @@
+"""Uploads, files, raw data and annotations (seed 000: upload_file, upload_raw_data, upload_annotated_data, download_*)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
+
+from api_sdk import faults, mapping, wire
+from api_sdk.context import services, tenant
+from dataloop.domain.errors import DomainError, InvalidInput
+from dataloop.domain.ids import check_uid
+from edge.request import base_url, json_body, page, query
+
+router = APIGatewayHttpRouter()
+
+
+@router.post("/api/v1/uploads")
+def plan_uploads() -> dict[str, Any]:
+    """A presigned form per file, or what is wrong with it. Scope: write."""
+    owner, requests = tenant(router, "write"), wire.upload_requests(json_body(router))
+    plans, base = services().uploading.plan(owner, requests), base_url(router)
+    return {"results": [_either(plan, lambda found: mapping.upload_plan(found, base)) for plan in plans]}
+
+
+def _either(result: Any, render: Any) -> dict[str, Any]:
+    return faults.item(result) if isinstance(result, DomainError) else render(result)
+
+
+@router.post("/api/v1/raw-data")
+def register_raw_data() -> dict[str, Any]:
+    """Seed 000 `upload_raw_data`. Scope: write."""
+    raw = services().registering.register_metadata(tenant(router, "write"), json_body(router))
+    return {"raw_data_id": raw.uid}
+
+
+@router.post("/api/v1/raw-data/batch")
+def register_raw_data_batch() -> dict[str, Any]:
+    """Up to a hundred, each with its own answer. Scope: write."""
+    owner = tenant(router, "write")
+    results = services().registering.register_metadata_batch(owner, wire.batch(json_body(router)))
+    return {"results": [_either(result, lambda raw: {"raw_data_id": raw.uid}) for result in results]}
+
+
+@router.get("/api/v1/raw-data")
+def list_raw_data() -> dict[str, Any]:
+    """Raw data first seen on a day (default: today, UTC). Scope: read."""
+    owner, (limit, cursor) = tenant(router, "read"), page(router)
+    day = (query(router, "day") or services().clock.text()[:10]).replace("-", "")
+    if len(day) != 8 or not day.isascii() or not day.isdigit():
+        raise InvalidInput("day", "must be yyyy-mm-dd", query(router, "day"))
+    found, following = services().registering.of_day(owner, day, limit, cursor)
+    return {"items": [mapping.raw_data(raw) for raw in found], "cursor": following}
+
+
+@router.get("/api/v1/raw-data/<uid>")
+def get_raw_data(uid: str) -> dict[str, Any]:
+    """One record with the ids of its annotations. Scope: read."""
+    owner = tenant(router, "read")
+    raw = services().registering.get(owner, check_uid(uid))
+    return mapping.raw_data(raw) | {"annotation_ids": services().registering.annotation_ids(owner, uid)}
+
+
+@router.get("/api/v1/raw-data/<uid>/annotations")
+def annotations_of(uid: str) -> dict[str, Any]:
+    """What is said of a file. Scope: read."""
+    owner = tenant(router, "read")
+    ids = services().registering.annotation_ids(owner, check_uid(uid))
+    found = services().annotating.get_many(owner, ids)
+    return {"items": [mapping.annotation(found[id]) for id in ids if id in found]}
+
+
+@router.get("/api/v1/raw-data/<uid>/usage")
+def usage_of(uid: str) -> dict[str, Any]:
+    """Every built version, model and release an image is in. Scope: read."""
+    owner = tenant(router, "read")
+    services().registering.get(owner, check_uid(uid))
+    usage = services().tracing.usage_of(owner, uid)
+    return {
+        "versions": [mapping.dataset(version) for version in usage.versions],
+        "models": [mapping.model(model) for model in usage.models],
+        "releases": [{"release_id": r.id, "name": r.name, "status": r.status} for r in usage.releases],
+    }
+
+
+@router.post("/api/v1/annotations")
+def register_annotation() -> dict[str, Any]:
+    """Seed 000 `upload_annotated_data`. Scope: write."""
+    annotation = services().annotating.register(tenant(router, "write"), json_body(router))
+    return {"annotation_data_id": annotation.id}
+
+
+@router.post("/api/v1/annotations/batch")
+def register_annotations() -> dict[str, Any]:
+    """Up to a hundred, each with its own answer. Scope: write."""
+    owner = tenant(router, "write")
+    results = services().annotating.register_batch(owner, wire.batch(json_body(router)))
+    return {"results": [_either(result, lambda found: {"annotation_data_id": found.id}) for result in results]}
+
+
+@router.get("/api/v1/annotations/<annotation_id>")
+def get_annotation(annotation_id: str) -> dict[str, Any]:
+    """One annotation as it was sent. Scope: read."""
+    return mapping.annotation(services().annotating.get(tenant(router, "read"), annotation_id))
+
+
+@router.get("/api/v1/files/<uid>/link")
+def link_of(uid: str) -> dict[str, Any]:
+    """A link for 15 minutes that needs no key. Scope: read."""
+    raw, url, file_name = services().uploading.link_by_uid(tenant(router, "read"), check_uid(uid))
+    facts = raw.facts
+    sha256, size = (facts.sha256, facts.size_bytes) if facts else (None, None)
+    return {"url": url, "file_name": file_name, "size_bytes": size, "sha256": sha256}
+
+
+@router.get("/api/v1/files/<uid>/content")
+def content_of(uid: str) -> Response[str]:
+    """The file itself, by redirect. Scope: read."""
+    _, url, _ = services().uploading.link_by_uid(tenant(router, "read"), check_uid(uid))
+    return Response(status_code=302, headers={"Location": url, "Cache-Control": "no-store"}, body="")
+
+
+@router.post("/api/v1/files/by-storage")
+def link_by_storage() -> dict[str, Any]:
+    """A link by (storage_id, bucket, object_name), as upload_file returned them. Scope: read."""
+    owner, body = tenant(router, "read"), json_body(router)
+    names = body.get("storage_id"), body.get("bucket"), body.get("object_name")
+    url, file_name = services().uploading.link_by_storage(owner, *names)
+    return {"url": url, "file_name": file_name}

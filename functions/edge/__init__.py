@@ -1,0 +1,1 @@
+"""What HTTP adapters share: it knows HTTP and no protocol."""

@@ -1,0 +1,1 @@
+"""S3 events from the ingest queue become registrations."""

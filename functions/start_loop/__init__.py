@@ -1,0 +1,1 @@
+"""New labels and the clock wake the loops."""

@@ -1,0 +1,42 @@
+"""AnnotationsRegistered events (through the delay queue) and the schedule → absorb, decide, start."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from dataloop import bootstrap
+from edge import telemetry
+
+logger = telemetry.logger()
+services = bootstrap.from_environment()
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """A batch of queue messages, or the schedule's tick."""
+    if "Records" not in event:
+        for tenant in services.stores.keys.tenants():
+            services.looping.wake(tenant)
+        return {}
+    failures = []
+    for message in event["Records"]:
+        try:
+            process(json.loads(message["body"]))
+        except Exception:
+            logger.exception("message failed", extra={"message_id": message["messageId"]})
+            failures.append({"itemIdentifier": message["messageId"]})
+    return {"batchItemFailures": failures}
+
+
+def process(body: dict[str, Any]) -> None:
+    """One message: an EventBridge event with new annotation ids, or our own note that a run has ended."""
+    detail = body.get("detail")
+    if detail is None:
+        services.looping.consider(body["tenant"], body["loop_id"])
+        return
+    tenant = detail["scope"]["tenant"]
+    for loop in services.looping.absorb(tenant, detail["data"]["annotation_ids"]):
+        decision, _ = services.looping.consider(tenant, loop.id)
+        logger.info("loop considered", extra={"loop_id": loop.id, "start": decision.start, "reason": decision.reason})

@@ -1,0 +1,1 @@
+"""Status events of executions and jobs keep tasks true."""

@@ -1,0 +1,80 @@
+"""Checkpoints: everything a training needs to go on exactly where it was, replaced as a whole."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dataloop_jobs.contract import say
+from dataloop_jobs.faults import BadCheckpoint
+from dataloop_jobs.json_files import replace_file
+
+_FORMAT = 1
+
+
+class CheckpointFolder:
+    """last.pt: the whole state, bitwise; best.pt: the best weights so far. Both loadable with weights_only."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]):
+        """identity: what makes a run this run (parameters, dataset); another run's checkpoint is refused."""
+        self.folder = folder
+        self._last, self._best = folder / "last.pt", folder / "best.pt"
+        self._identity = dict(identity)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace last.pt. Cost: about 0.1 s for the default body."""
+        _write(self._last, {"format": _FORMAT, "identity": self._identity, **state})
+
+    def save_best(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace best.pt."""
+        _write(self._best, {"format": _FORMAT, "identity": self._identity, "weights": dict(weights)})
+
+    def load(self) -> dict[str, Any] | None:
+        """The state of an earlier start of this run, or None.
+
+        An unreadable file (a copy cut short) is set aside and reported: training from the beginning is slower, never
+        wrong. Raises BadCheckpoint when the file belongs to another run.
+        """
+        return self._read(self._last)
+
+    def load_best(self) -> dict[str, Tensor] | None:
+        """The best weights so far, or None."""
+        state = self._read(self._best)
+        return state["weights"] if state else None
+
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        if not path.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            identity = state["identity"]
+        except Exception as error:  # torch raises many kinds for a damaged file
+            aside = path.with_name(path.name + ".unreadable")
+            path.replace(aside)
+            say("warning", text=f"{path.name} could not be read ({error}); it is kept as {aside.name}")
+            return None
+        if identity != self._identity:
+            changed = sorted(
+                name for name in {*identity, *self._identity} if identity.get(name) != self._identity.get(name)
+            )
+            details = ", ".join(f"{name} {identity.get(name)!r} → {self._identity.get(name)!r}" for name in changed)
+            raise BadCheckpoint(f"checkpoints/{path.name} belongs to another run ({details}); empty the folder first")
+        return state
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    replace_file(path, buffer.getvalue())
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and all its threads."""
+    times = os.times()
+    return times.user + times.system

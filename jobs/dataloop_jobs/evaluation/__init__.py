@@ -1,0 +1,1 @@
+"""How good predictions are: COCO average precision (hotcoco), accuracy, slices by attribute."""

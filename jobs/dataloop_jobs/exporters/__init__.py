@@ -1,0 +1,1 @@
+"""Artefacts for devices. One file a format, each with the same surface: see `onnx.py`."""

@@ -1,0 +1,56 @@
+"""JSON files: strict on the way out (no NaN), replaced as a whole, clear faults on the way in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dataloop_jobs.faults import BadDataset
+
+
+def write_json(path: Path, value: object, *, indent: int | None = None) -> None:
+    """Replace the file in one step: a reader sees the old or the new one, never half. NaN raises ValueError."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, indent=indent, sort_keys=indent is not None)
+    replace_file(path, text.encode())
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write beside the file, then rename over it; the content is on disk before the name points to it."""
+    beside = path.with_name(path.name + ".part")
+    with beside.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """Raises BadDataset, naming the file, when it is missing or is not JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadDataset(f"{path.name} is missing from {path.parent.name}/") from None
+    except ValueError as error:
+        raise BadDataset(f"{path.parent.name}/{path.name} is not JSON: {error}") from None
+
+
+def read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """One object a line; raises BadDataset naming file and line number."""
+    try:
+        stream = path.open(encoding="utf-8")
+    except FileNotFoundError:
+        raise BadDataset(f"{path.name} is missing from {path.parent.name}/") from None
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise BadDataset(f"{path.name} line {number} is not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise BadDataset(f"{path.name} line {number} is not a JSON object")
+            yield row

@@ -1,0 +1,67 @@
+"""The model card: what a model is, what it learnt from, how good it is, and how that was found out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataloop_jobs.json_files import replace_file, write_json
+
+
+def write_card(folder: Path, card: Mapping[str, Any]) -> None:
+    """Write model_card.json and the same as model_card.md for people."""
+    write_json(folder / "model_card.json", card, indent=1)
+    replace_file(folder / "model_card.md", _markdown(card).encode())
+
+
+def _markdown(card: Mapping[str, Any]) -> str:
+    metrics, data, training = card["metrics"], card["data"], card["training"]
+    lines = [
+        f"# Model {card['model_id'] or '(no id)'}",
+        "",
+        f"{card['task_type'].capitalize()} of {len(card['labels'])} labels with {card['architecture']}, "
+        f"input {card['image_size']} × {card['image_size']} pixels.",
+        "",
+        "## Result on the test split",
+        "",
+        f"{metrics['primary']['name']}: **{_number(metrics['primary']['value'])}** on {metrics['images']} images.",
+    ]
+    if "note" in metrics:
+        lines += ["", f"Note: {metrics['note']}."]
+    columns = sorted({name for scores in metrics["per_class"].values() for name in scores} - {"support"})
+    lines += ["", f"| label | {' | '.join(columns)} | support |", f"|---|{'---|' * (len(columns) + 1)}"]
+    for label, scores in metrics["per_class"].items():
+        values = " | ".join(_number(scores.get(name)) for name in columns)
+        lines.append(f"| {_cell(label)} | {values} | {scores['support']} |")
+    lines += [
+        "",
+        "## Data",
+        "",
+        *(f"- {name}: {_cell(str(value))}" for name, value in data.items() if not isinstance(value, Mapping)),
+        *(f"- {name} dataset: {_pairs(value)}" for name, value in data.items() if isinstance(value, Mapping)),
+        "",
+        "## Training",
+        "",
+        *(f"- {name}: {_cell(str(value))}" for name, value in training.items() if not isinstance(value, Mapping)),
+        f"- parameters: {_pairs(training['parameters'])}",
+        "",
+        "## ONNX",
+        "",
+        f"Opset {card['onnx']['opset']}; outputs differ from torch by at most {card['onnx']['max_abs_diff']:.2g} on "
+        f"{card['onnx']['samples']} images ({card['onnx']['tolerance']:g} is allowed).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)

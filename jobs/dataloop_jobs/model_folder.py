@@ -1,0 +1,109 @@
+"""A model as a folder: weights, ONNX graph, how to use them, labels, card."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dataloop_jobs.declarations import ARCHITECTURES, TASK_TYPES, find
+from dataloop_jobs.faults import BadModel, JobFault
+from dataloop_jobs.json_files import read_json, replace_file, write_json
+from dataloop_jobs.parameters import Parameters
+from dataloop_jobs.task_types.surface import TaskType
+
+FORMAT = 1
+WEIGHTS, GRAPH, DESCRIPTION, LABELS = "model.pt", "model.onnx", "model.json", "label_map.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model folder that was read and checked. description: the content of model.json."""
+
+    folder: Path
+    task: TaskType
+    labels: tuple[str, ...]
+    image_size: int
+    description: Mapping[str, Any]
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX file."""
+        return self.folder / GRAPH
+
+    @property
+    def decode_settings(self) -> Mapping[str, Any]:
+        """What the task's `decode` needs."""
+        settings: Mapping[str, Any] = self.description["decode"]
+        return settings
+
+    @property
+    def threshold(self) -> float:
+        """The score from which a prediction counts; 0 where there is no such thing."""
+        return float(self.description["decode"].get("threshold") or 0.0)
+
+
+def read_model(folder: Path) -> Model:
+    """Read model.json and check that the ONNX file is the one it describes. Raises BadModel saying what is wrong."""
+    path = folder / DESCRIPTION
+    if not path.is_file():
+        raise BadModel(f"{DESCRIPTION} is missing from the model folder ({sorted(p.name for p in folder.iterdir())})")
+    description = read_json(path)
+    try:
+        if description["format"] != FORMAT:
+            raise BadModel(f"{DESCRIPTION} has format {description['format']!r}; this job reads {FORMAT}")
+        task = find(TASK_TYPES, "task_type", description["task_type"]).load().IMPLEMENTATION
+        find(ARCHITECTURES, "architecture", description["architecture"])
+        model = Model(folder, task, tuple(description["labels"]), int(description["image_size"]), description)
+        wanted = description["onnx"]["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadModel(f"{DESCRIPTION} is not a model description: {error!r}") from error
+    if not model.graph.is_file():
+        raise BadModel(f"{GRAPH} is missing from the model folder")
+    if file_sha256(model.graph) != wanted:
+        raise BadModel(f"{GRAPH} is not the file that {DESCRIPTION} describes: its sha256 differs")
+    return model
+
+
+def save_weights(folder: Path, weights: Mapping[str, Tensor], parameters: Parameters, labels: tuple[str, ...]) -> None:
+    """Write model.pt: {"format", "weights", "parameters", "labels"}, loadable with weights_only."""
+    buffer = io.BytesIO()
+    content = {"format": FORMAT, "weights": dict(weights), "parameters": parameters.to_dict(), "labels": list(labels)}
+    torch.save(content, buffer)
+    replace_file(folder / WEIGHTS, buffer.getvalue())
+    write_json(folder / LABELS, {"labels": list(labels)})
+
+
+@dataclass(frozen=True)
+class SavedWeights:
+    """The content of model.pt."""
+
+    weights: dict[str, Tensor]
+    parameters: Parameters
+    labels: tuple[str, ...]
+
+
+def read_weights(folder: Path) -> SavedWeights:
+    """Read model.pt without running code from it. Raises BadModel."""
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise BadModel(f"{WEIGHTS} is missing from the model folder ({sorted(p.name for p in folder.iterdir())})")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return SavedWeights(content["weights"], Parameters.decode(content["parameters"]), tuple(content["labels"]))
+    except JobFault:
+        raise
+    except Exception as error:  # torch raises many kinds for a damaged or unsafe file
+        raise BadModel(f"{WEIGHTS} cannot be read: {error}") from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

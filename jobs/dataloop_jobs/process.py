@@ -1,0 +1,26 @@
+"""Set-up of the job's process."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+# glibc's mallopt names (malloc.h).
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed blocks instead of handing them back to the kernel after every layer.
+
+    torch frees and asks again for the same tens of megabytes at each step; without this every step pays their page
+    faults. Measured on two cores, EfficientNet-Lite0 at 192 pixels: training 1.1×, inference at batch 16 up to 2.6×
+    as fast. Returns whether it took effect (only on glibc).
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1), (_M_TOP_PAD, 1 << 26))
+    return all(mallopt(name, value) == 1 for name, value in settings)

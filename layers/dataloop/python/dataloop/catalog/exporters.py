@@ -1,0 +1,5 @@
+"""Export formats. ONNX is the canonical one (design D10)."""
+
+from __future__ import annotations
+
+FORMATS = ("onnx",)

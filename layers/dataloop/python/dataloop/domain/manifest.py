@@ -1,0 +1,162 @@
+"""From annotations and raw data to the rows of a manifest. Same membership, same bytes (design D13, §10.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataloop.domain.annotations import Annotation
+from dataloop.domain.canonical import canonical_json, digest
+from dataloop.domain.geometry import normalise
+from dataloop.domain.raw_data import Location, RawData
+from dataloop.domain.splits import SplitPolicy, lookup
+
+FORMAT = 1
+# How many ids a report spells out; the counts are always complete.
+REPORT_IDS = 100
+# Metadata that becomes a slice in evaluation, by its name in the manifest.
+ATTRIBUTES = {
+    "region": "region",
+    "security_level": "securityLevel",
+    "source": "sourceInfo.type",
+    "device": "extra.device",
+    "bg": "bg",
+}
+
+
+@dataclass
+class JoinReport:
+    """What a join could not use, or used with a change."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def note(self, what: str, id: str) -> None:
+        self.counts[what] = self.counts.get(what, 0) + 1
+        examples = self.examples.setdefault(what, [])
+        if len(examples) < REPORT_IDS:
+            examples.append(id)
+
+    def add(self, other: Mapping[str, Any]) -> None:
+        """Merge the JSON form of another report into this one."""
+        for what, count in other.get("counts", {}).items():
+            self.counts[what] = self.counts.get(what, 0) + count
+        for what, ids in other.get("examples", {}).items():
+            merged = self.examples.setdefault(what, [])
+            merged.extend(ids[: REPORT_IDS - len(merged)])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"counts": self.counts, "examples": self.examples}
+
+
+def fragments(annotation: Annotation, raws: Mapping[str, RawData], report: JoinReport) -> Iterator[dict[str, Any]]:
+    """One fragment per image the annotation speaks of: the image's facts and this annotation's labels.
+
+    Notes in the report: missing_object (no sound object yet), clipped_box, dropped_box (wholly outside), unknown_size.
+    """
+    for uid in annotation.data_ids:
+        raw = raws.get(uid)
+        if raw is None or raw.facts is None or not raw.is_usable:
+            report.note("missing_object", annotation.id)
+            continue
+        width, height = raw.facts.width, raw.facts.height
+        labels = []
+        for label in annotation.labels:
+            row = {"label": str(label["label"]), "box": None, "score": label.get("score")}
+            if label.get("bbox_xyxy") is not None:
+                if not width or not height:
+                    report.note("unknown_size", annotation.id)
+                    continue
+                box = normalise(label["bbox_xyxy"], width, height)
+                if box is None:
+                    report.note("dropped_box", annotation.id)
+                    continue
+                if box.clipped:
+                    report.note("clipped_box", annotation.id)
+                row["box"] = box.as_list()
+            labels.append(row)
+        labels.sort(key=canonical_json)
+        location = raw.location
+        assert location is not None  # is_usable says so
+        yield {
+            "uid": uid,
+            "image": image_row(raw),
+            "object": object_row(uid, location),
+            "annotation": {"id": annotation.id, "method": annotation.method, "labels": labels},
+            "supersedes": annotation.supersedes,
+            "meta": dict(raw.meta or {}),
+            "full": {
+                "type": annotation.type,
+                "labels": [dict(label) for label in annotation.labels],
+                "scope": list(annotation.scope),
+                "model_name": annotation.model_name,
+                "model_version": annotation.model_version,
+                "bg": annotation.bg,
+                "owner": annotation.owner,
+            },
+        }
+
+
+def image_row(raw: RawData) -> dict[str, Any]:
+    """Facts of the content alone."""
+    assert raw.facts is not None
+    return {
+        "sha256": raw.facts.sha256,
+        "width": raw.facts.width,
+        "height": raw.facts.height,
+        "media_type": raw.facts.media_type,
+        "size_bytes": raw.facts.size_bytes,
+    }
+
+
+def object_row(uid: str, location: Location) -> dict[str, Any]:
+    """Where the bytes lie: not part of a version's digest, because a copy elsewhere changes nothing."""
+    return {
+        "uid": uid,
+        "bucket": location.bucket,
+        "key": location.key,
+        "version_id": location.version_id,
+        "size_bytes": location.size_bytes,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """One image of a version, merged from its fragments."""
+
+    split: str
+    row: dict[str, Any]
+    object: dict[str, Any]
+    item: dict[str, Any]
+    superseded: tuple[str, ...]
+
+
+def merge_fragments(parts: Iterable[Mapping[str, Any]], policy: SplitPolicy) -> ImageRow:
+    """Merge all fragments of one image. Superseded annotations drop out; order and repeats do not matter."""
+    by_id = {part["annotation"]["id"]: part for part in parts}
+    replaced = {part["supersedes"] for part in by_id.values() if part["supersedes"] in by_id}
+    kept = [by_id[id] for id in sorted(by_id) if id not in replaced]
+    first = kept[0]
+    uid, image, meta = first["uid"], first["image"], first["meta"]
+    split, group = policy.split_of(uid, meta)
+    attributes = {name: lookup(meta, path) for name, path in ATTRIBUTES.items()}
+    row = {
+        "uid": uid,
+        "sha256": image["sha256"],
+        "width": image["width"],
+        "height": image["height"],
+        "group": group,
+        "attributes": {name: value for name, value in attributes.items() if isinstance(value, str | int | float)},
+        "annotations": [part["annotation"] for part in kept],
+    }
+    item = {
+        "file": {"uid": uid, "object": first["object"], "image": image, "meta": meta, "split": split},
+        "annotations": [{**part["annotation"], **part["full"], "data_id": uid} for part in kept],
+    }
+    return ImageRow(split, row, first["object"], item, tuple(sorted(replaced)))
+
+
+def version_digest(file_digests: Mapping[str, str], labels: Iterable[str]) -> str:
+    """The digest of a dataset version: over the digests of its split files and its label map."""
+    return digest({"format": FORMAT, "files": dict(file_digests), "labels": list(labels)})

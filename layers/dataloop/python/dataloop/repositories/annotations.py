@@ -1,0 +1,102 @@
+"""Annotations: deterministic ids, put once, one edge per file they speak of (design §5.4, pattern 6)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from dataloop.domain.annotations import Annotation
+from dataloop.domain.canonical import canonical_json
+from dataloop.repositories import keys
+from dataloop.repositories.codec import Item
+from dataloop.repositories.table import ConditionFailed, Table
+
+# DynamoDB refuses items above 400 KB; bodies above this go to S3 (design §5.5).
+SPILL_BYTES = 64 * 1024
+
+
+class SpillStore(Protocol):
+    """Where bodies too large for an item go: the artifacts bucket."""
+
+    def put(self, key: str, body: bytes) -> None: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
+class AnnotationRepository:
+    """Annotations are immutable: the first write of an id stands."""
+
+    def __init__(self, table: Table, spill: SpillStore) -> None:
+        self._table = table
+        self._spill = spill
+
+    def add(self, annotations: Sequence[Annotation]) -> list[bool]:
+        """Put each annotation if it is new, then its edges. For each: was it new?
+
+        A crash between the two writes leaves an annotation without an edge; the client's retry, which has the same
+        ids, writes the edge. Cost: 1 call each and 1 call per 25 edges; 2 WRU each (1 per KB and per edge).
+        """
+        added = [self._put(annotation) for annotation in annotations]
+        edges = [
+            {
+                "pk": keys.raw(annotation.tenant, uid),
+                "sk": keys.edge(annotation.id),
+                "tenant": annotation.tenant,
+            }
+            for annotation in annotations
+            for uid in annotation.data_ids
+        ]
+        if len(edges) == 1:
+            self._table.put(edges[0])
+        else:
+            unique = {(edge["pk"], edge["sk"]): edge for edge in edges}
+            self._table.put_many(list(unique.values()))
+        return added
+
+    def _put(self, annotation: Annotation) -> bool:
+        item: Item = {"pk": keys.annotation(annotation.tenant, annotation.id), "sk": keys.ROOT} | asdict(annotation)
+        body = canonical_json(item["labels"])
+        if len(body) > SPILL_BYTES:
+            # The body is durable before the item that names it; the key is content-addressed, so a repeat is harmless.
+            item["labels_key"] = f"{annotation.tenant}/annotations/{annotation.id}.json"
+            self._spill.put(item["labels_key"], body)
+            del item["labels"]
+        try:
+            self._table.put(item, condition="attribute_not_exists(#pk)")
+        except ConditionFailed:
+            return False
+        return True
+
+    def get(self, tenant: str, annotation_id: str) -> Annotation | None:
+        """S. 1 call, and one S3 GET when the body was spilt."""
+        item = self._table.get(keys.annotation(tenant, annotation_id))
+        return self._from_item(item) if item else None
+
+    def get_many(
+        self, tenant: str, annotation_ids: Iterable[str], *, consistent: bool = False
+    ) -> dict[str, Annotation]:
+        """By id, the existing ones. 1 call per 100."""
+        wanted = ((keys.annotation(tenant, id), keys.ROOT) for id in annotation_ids)
+        found = map(self._from_item, self._table.get_many(wanted, consistent=consistent))
+        return {annotation.id: annotation for annotation in found}
+
+    def _from_item(self, item: Item) -> Annotation:
+        labels: list[dict[str, Any]]
+        labels = json.loads(self._spill.get(item["labels_key"])) if "labels_key" in item else item["labels"]
+        return Annotation(
+            tenant=item["tenant"],
+            id=item["id"],
+            data_ids=tuple(item["data_ids"]),
+            type=item["type"],
+            labels=tuple(labels),
+            method=item["method"],
+            model_name=item["model_name"],
+            model_version=item["model_version"],
+            scope=tuple(item["scope"]),
+            bg=item["bg"],
+            owner=item["owner"],
+            created_at=item["created_at"],
+            supersedes=item.get("supersedes"),
+        )

@@ -1,0 +1,153 @@
+"""Every key and every index entry of the table (design §5.2). All partition keys begin with the tenant."""
+
+from __future__ import annotations
+
+from dataloop.domain.times import day_of
+
+BY_TIME = "by_time"  # GSI1: g1pk, g1sk
+BY_PARENT = "by_parent"  # GSI2: g2pk, g2sk
+ROOT = "#"  # the sort key of an entity's own item
+DAY_SHARDS = "0123456789abcdef"  # 16 ways, by the first digit of the uid, so that no day is one hot partition
+
+
+def raw(tenant: str, uid: str) -> str:
+    return f"{tenant}|RAW#{uid}"
+
+
+def raw_day(tenant: str, day: str, shard: str) -> str:
+    """GSI1 partition of raw data first seen on yyyymmdd."""
+    return f"{tenant}|RAW#{day}#{shard}"
+
+
+def raw_waiting(tenant: str, day: str) -> str:
+    """GSI1 partition of metadata whose object has not come, by the day the metadata came."""
+    return f"{tenant}|RAWMETA#{day}"
+
+
+def annotation(tenant: str, annotation_id: str) -> str:
+    return f"{tenant}|ANN#{annotation_id}"
+
+
+def edge(annotation_id: str) -> str:
+    """Sort key, below a raw data's partition, of one of its annotations."""
+    return f"ANN#{annotation_id}"
+
+
+def dataset(tenant: str, dataset_id: str) -> str:
+    return f"{tenant}|DS#{dataset_id}"
+
+
+def datasets(tenant: str) -> str:
+    """GSI1 partition of all datasets."""
+    return f"{tenant}|DS"
+
+
+def version(tenant: str, version_id: str) -> str:
+    return f"{tenant}|DSV#{version_id}"
+
+
+def versions(tenant: str) -> str:
+    """GSI1 partition of all dataset versions."""
+    return f"{tenant}|DSV"
+
+
+def segment(segment_id: str) -> str:
+    return f"SEG#{segment_id}"
+
+
+def unique(tenant: str, kind: str, *names: str) -> str:
+    """The item that makes a name unique; names are length-prefixed so that no two lists read alike."""
+    return f"{tenant}|UNIQ#{kind}#" + "".join(f"{len(name)}:{name}" for name in names)
+
+
+def task(tenant: str, task_id: str) -> str:
+    return f"{tenant}|TASK#{task_id}"
+
+
+def tasks(tenant: str, kind: str) -> str:
+    """GSI1 partition of one kind's tasks."""
+    return f"{tenant}|TASK#{kind}"
+
+
+def tasks_of(tenant: str, target: str) -> str:
+    """GSI2 partition of the tasks of one target."""
+    return f"{tenant}|FOR#{target}"
+
+
+def task_order(created_at: str, task_id: str, is_ended: bool) -> str:
+    """GSI2 sort key: active tasks (A) before ended ones (Z)."""
+    return f"{'Z' if is_ended else 'A'}#{created_at}#{task_id}"
+
+
+def model(tenant: str, model_id: str) -> str:
+    return f"{tenant}|MODEL#{model_id}"
+
+
+def models(tenant: str) -> str:
+    """GSI1 partition of all models."""
+    return f"{tenant}|MODEL"
+
+
+def evaluation(version_id: str) -> str:
+    """Sort key, below a model's partition, of its numbers on one test set."""
+    return f"EVAL#{version_id}"
+
+
+def release(tenant: str, release_id: str) -> str:
+    return f"{tenant}|REL#{release_id}"
+
+
+def releases(tenant: str) -> str:
+    """GSI1 partition of all releases."""
+    return f"{tenant}|REL"
+
+
+def releases_of(tenant: str, model_id: str) -> str:
+    """GSI2 partition of the releases of one model."""
+    return f"{tenant}|FOR#Model#{model_id}#REL"
+
+
+def pointer(tenant: str, name: str) -> str:
+    return f"{tenant}|RELPTR#{name}"
+
+
+def loop(tenant: str, loop_id: str) -> str:
+    return f"{tenant}|LOOP#{loop_id}"
+
+
+def loops(tenant: str) -> str:
+    """GSI1 partition of all loops."""
+    return f"{tenant}|LOOP"
+
+
+def decision(created_at: str, task_id: str) -> str:
+    """Sort key, below a loop's partition, of one recorded decision."""
+    return f"RUN#{created_at}#{task_id}"
+
+
+def lock(tenant: str, what: str) -> str:
+    return f"{tenant}|LOCK#{what}"
+
+
+def access_key(digest: str) -> str:
+    """Found by digest before the tenant is known: the one partition key that does not begin with a tenant."""
+    return f"KEY#{digest}"
+
+
+def access_keys(tenant: str) -> str:
+    """GSI1 partition of a tenant's keys."""
+    return f"{tenant}|KEY"
+
+
+def tenants() -> str:
+    """The partition that lists the tenants, one item each: what scheduled sweeps walk over."""
+    return "TENANTS"
+
+
+def day_partition(tenant: str, time: str, uid: str) -> str:
+    return raw_day(tenant, day_of(time), uid[0])
+
+
+def tenant_of(pk: str) -> str:
+    """The tenant of a partition key."""
+    return pk.split("|", 1)[0]

@@ -1,0 +1,1 @@
+"""Use cases in domain words. They return domain objects and raise domain errors; `bootstrap` wires them."""

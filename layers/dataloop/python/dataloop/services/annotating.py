@@ -1,0 +1,78 @@
+"""Annotations from clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dataloop.domain.annotations import Annotation, make_annotation
+from dataloop.domain.canonical import canonical_json
+from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
+from dataloop.repositories.annotations import AnnotationRepository
+from dataloop.services.clock import Clock
+
+# One annotation: 10,000 boxes of 400 bytes; also below Lambda's 6 MB request.
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+class AnnotationService:
+    """Registers statements about raw data; the raw data may come later."""
+
+    def __init__(self, repository: AnnotationRepository, clock: Clock) -> None:
+        self._repository = repository
+        self._clock = clock
+
+    def register(self, tenant: str, body: object) -> Annotation:
+        """One annotation in the words of seed 000. Raises InvalidInput, LimitExceeded.
+
+        The same statement again is the same annotation. Cost: 2 calls, 2 WRU (a small one).
+        """
+        annotation = self.read(tenant, body)
+        self._repository.add([annotation])
+        return annotation
+
+    def register_batch(self, tenant: str, bodies: Sequence[object]) -> list[Annotation | DomainError]:
+        """One answer per body, in order; the good ones are registered whatever the others are."""
+        results: list[Annotation | DomainError] = []
+        for body in bodies:
+            try:
+                results.append(self.read(tenant, body))
+            except (InvalidInput, LimitExceeded) as error:
+                results.append(error)
+        self._repository.add([result for result in results if isinstance(result, Annotation)])
+        return results
+
+    def read(self, tenant: str, body: object) -> Annotation:
+        """Check a client's annotation object. Raises InvalidInput, LimitExceeded."""
+        if not isinstance(body, Mapping):
+            raise InvalidInput("annotated_data", "must be an object")
+        try:
+            size = len(canonical_json(body))
+        except (ValueError, TypeError) as error:
+            raise InvalidInput("annotated_data", f"cannot be stored: {error}") from error
+        if size > MAX_BODY_BYTES:
+            raise LimitExceeded("annotated_data: bytes", MAX_BODY_BYTES, size)
+        return make_annotation(
+            tenant,
+            self._clock.text(),
+            data_ids=body.get("dataId"),
+            type=body.get("annotationType"),
+            labels=body.get("labelInfo"),
+            method=body.get("labelMethod"),
+            model_name=body.get("modelName"),
+            model_version=body.get("modelVersion"),
+            scope=body.get("labelScope"),
+            bg=body.get("bg"),
+            owner=body.get("owner"),
+            supersedes=body.get("supersedes"),
+        )
+
+    def get(self, tenant: str, annotation_id: str) -> Annotation:
+        """Raises NotFound."""
+        annotation = self._repository.get(tenant, annotation_id)
+        if annotation is None:
+            raise NotFound("annotation", annotation_id)
+        return annotation
+
+    def get_many(self, tenant: str, annotation_ids: Sequence[str]) -> dict[str, Annotation]:
+        """By id, the existing ones."""
+        return self._repository.get_many(tenant, annotation_ids)

@@ -1,0 +1,221 @@
+"""Annotation files dropped under annotations/: COCO JSON and our JSONL, imported by event with a report per item."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dataloop.domain.canonical import canonical_json
+from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
+from dataloop.domain.ids import derived_uuid, uid_of
+from dataloop.domain.raw_data import key_of, split_key
+from dataloop.domain.times import from_text
+from dataloop.gateways.objects import Bucket
+from dataloop.gateways.queues import Queue
+from dataloop.services.annotating import AnnotationService
+from dataloop.services.tracking import TaskService
+
+log = logging.getLogger(__name__)
+
+# One Lambda invocation parses the file in memory (COCO) within its 1 GB; larger files wait for an import job.
+MAX_COCO_BYTES = 100 * 1024 * 1024
+BATCH = 100
+# Waits for files that the annotations name and that are not there yet: 30 s doubled up to 15 min, about two hours.
+FIRST_DELAY_S = 30
+MAX_ATTEMPTS = 12
+REPORT_ITEMS = 100
+
+
+@dataclass
+class ImportReport:
+    """How many annotations came in, and what was wrong with the others (the first hundred spelt out)."""
+
+    registered: int = 0
+    failed: int = 0
+    missing: int = 0
+    problems: list[dict[str, str]] = field(default_factory=list)
+
+    def problem(self, item: str, reason: str) -> None:
+        self.failed += 1
+        if len(self.problems) < REPORT_ITEMS:
+            self.problems.append({"item": item, "reason": reason})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "registered": self.registered,
+            "failed": self.failed,
+            "missing": self.missing,
+            "problems": self.problems,
+        }
+
+
+class ImportService:
+    """Each file version is one task of kind `import`; importing it again registers the same annotations."""
+
+    def __init__(self, annotating: AnnotationService, tasks: TaskService, raw: Bucket, ingest_queue: Queue) -> None:
+        self._annotating = annotating
+        self._tasks = tasks
+        self._raw = raw
+        self._ingest_queue = ingest_queue
+
+    def import_file(self, key: str, version_id: str, event_time: str, attempt: int = 1) -> str:
+        """Import one annotation file. Returns the task's id; a bad file ends the task as FAILED, with the reason."""
+        tenant, name = split_key(key)
+        task_id = derived_uuid(int(from_text(event_time).timestamp() * 1000), "import", key, version_id)
+        task = self._tasks.create(tenant, "import", f"File#{name}", {"object_name": name}, id=task_id)
+        if task.is_ended:
+            return task_id
+        task = self._tasks.begin(task, "import")
+        try:
+            report = self._import(tenant, key, name, version_id)
+        except (InvalidInput, LimitExceeded, NotFound) as error:
+            self._tasks.fail(tenant, task_id, type(error).__name__, str(error))
+            return task_id
+        if report.missing and attempt < MAX_ATTEMPTS:
+            self._tasks.note(task, phase=f"waits for {report.missing} files", progress={"done": report.registered})
+            retry = {"key": key, "version_id": version_id, "event_time": event_time, "attempt": attempt + 1}
+            self._ingest_queue.send({"retry_import": retry}, delay_s=FIRST_DELAY_S * 2 ** (attempt - 1))
+            return task_id
+        result = report.to_json()
+        if report.registered == 0:
+            first = report.problems[0]["reason"] if report.problems else "it holds no annotation"
+            self._tasks.fail(tenant, task_id, "NothingImported", f"nothing of {name} could be imported: {first}")
+        else:
+            self._tasks.succeed(task, result)
+        return task_id
+
+    def _import(self, tenant: str, key: str, name: str, version_id: str) -> ImportReport:
+        report = ImportReport()
+        if name.lower().endswith(".jsonl"):
+            stored, stream = self._raw.open(key, version_id)
+            bodies = self._jsonl(stream.iter_lines(), report)  # type: ignore[attr-defined]
+        elif name.lower().endswith(".json"):
+            stored, stream = self._raw.open(key, version_id)
+            if stored.size_bytes > MAX_COCO_BYTES:
+                raise LimitExceeded("annotation file: bytes", MAX_COCO_BYTES, stored.size_bytes)
+            bodies = self._coco(tenant, name, stream.read(), report)
+        else:
+            raise InvalidInput("annotation file", "must be COCO .json or our .jsonl", name)
+        batch: list[Mapping[str, Any]] = []
+        for body in bodies:
+            batch.append(body)
+            if len(batch) == BATCH:
+                self._register(tenant, batch, report)
+                batch = []
+        if batch:
+            self._register(tenant, batch, report)
+        return report
+
+    def _register(self, tenant: str, batch: Sequence[Mapping[str, Any]], report: ImportReport) -> None:
+        for body, result in zip(batch, self._annotating.register_batch(tenant, batch), strict=True):
+            if isinstance(result, DomainError):
+                report.problem(str(body.get("dataId")), str(result))
+            else:
+                report.registered += 1
+
+    @staticmethod
+    def _jsonl(lines: Iterator[bytes], report: ImportReport) -> Iterator[Mapping[str, Any]]:
+        """One annotation object of seed 000 per line."""
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                body = json.loads(line)
+            except ValueError as error:
+                report.problem(f"line {number}", f"is not JSON: {error}")
+                continue
+            if isinstance(body, Mapping):
+                yield body
+            else:
+                report.problem(f"line {number}", "is not an object")
+
+    def _coco(self, tenant: str, name: str, data: bytes, report: ImportReport) -> Iterator[Mapping[str, Any]]:
+        """One annotation per image with all its boxes. Raises InvalidInput for anything that is not COCO."""
+        try:
+            coco = json.loads(data)
+        except ValueError as error:
+            raise InvalidInput("annotation file", f"is not JSON: {error}") from error
+        if not isinstance(coco, Mapping) or not isinstance(coco.get("images"), list):
+            raise InvalidInput("annotation file", "is not COCO: it has no list `images`")
+        names = {entry.get("id"): entry.get("name") for entry in _objects(coco, "categories")}
+        boxes: dict[Any, list[dict[str, Any]]] = {}
+        for entry in _objects(coco, "annotations"):
+            label = _coco_label(entry, names)
+            if isinstance(label, str):
+                report.problem(f"annotation {entry.get('id')}", label)
+            else:
+                boxes.setdefault(entry.get("image_id"), []).append(label)
+        known = {entry.get("id") for entry in _objects(coco, "images")}
+        for image_id in boxes.keys() - known:
+            report.problem(f"image {image_id}", "is not among the images")
+        for image in _objects(coco, "images"):
+            uid = self._uid_of(tenant, name, image)
+            if uid is None:
+                report.missing += 1
+                report.problem(str(image.get("file_name")), "no such file in the bucket yet")
+                continue
+            yield {
+                "dataId": [uid],
+                "annotationType": "detection",
+                "labelInfo": boxes.get(image.get("id"), []),
+                "labelMethod": "import",
+            }
+
+    def _uid_of(self, tenant: str, name: str, image: Mapping[str, Any]) -> str | None:
+        """The content a COCO image names: by its `uid`, or by its file name beside or below the annotation file's path.
+
+        annotations/site-a/labels.json naming 0001.jpg means site-a/0001.jpg or 0001.jpg. 1–2 HEADs an image.
+        """
+        if isinstance(image.get("uid"), str):
+            return str(image["uid"])
+        file_name = image.get("file_name")
+        if not isinstance(file_name, str) or not file_name:
+            return None
+        folder = posixpath.dirname(name.removeprefix("annotations/"))
+        for candidate in dict.fromkeys((posixpath.join(folder, file_name), file_name)):
+            stored = self._raw.head(key_of(tenant, candidate.lstrip("/")))
+            if stored is not None:
+                return uid_of(stored.sha256 or self._hash(stored.key))
+        return None
+
+    def _hash(self, key: str) -> str:
+        hasher = hashlib.sha256()
+        _, stream = self._raw.open(key)
+        while chunk := stream.read(1 << 20):
+            hasher.update(chunk)
+        return hasher.hexdigest()
+
+
+def _objects(coco: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    entries = coco.get(name) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise InvalidInput("annotation file", f"is not COCO: {name} must be a list of objects")
+    return entries
+
+
+def _coco_label(entry: Mapping[str, Any], names: Mapping[Any, Any]) -> dict[str, Any] | str:
+    """A label in our words, or what is wrong with the entry."""
+    label = names.get(entry.get("category_id"))
+    if not isinstance(label, str):
+        return f"category {entry.get('category_id')!r} is not among the categories"
+    box = entry.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
+        return "bbox must be [x, y, width, height]"
+    x, y, width, height = box
+    if not (width > 0 and height > 0):
+        return "bbox needs a width and a height above 0"
+    try:
+        canonical_json(box)
+    except ValueError:
+        return "bbox must hold finite numbers"
+    found: dict[str, Any] = {"label": label, "bbox_xyxy": [x, y, x + width, y + height]}
+    if entry.get("iscrowd"):
+        found["iscrowd"] = 1
+    if isinstance(entry.get("score"), int | float):
+        found["score"] = entry["score"]
+    return found

@@ -1,0 +1,75 @@
+"""What do the bytes of a file say? Type, size and resolution from its head, completeness from its tail."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import warnings
+from pathlib import PurePosixPath
+
+from PIL import Image
+
+from dataloop.domain.raw_data import ObjectFacts
+
+# Pillow's own guard against decompression bombs: 1 GiB / 4 / 3 pixels. A 10,000 x 10,000 image is above it.
+MAX_PIXELS = 89_478_485
+# Enough for every header we met, EXIF thumbnails included (JPEG segments are at most 64 KB each).
+HEAD_BYTES = 256 * 1024
+TAIL_BYTES = 64 * 1024
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+
+
+def inspect(name: str, sha256: str, size_bytes: int, head: bytes, tail: bytes) -> ObjectFacts:
+    """Facts of a file from its first and last bytes; for small files both are the whole file.
+
+    A file that calls itself an image and is empty, not an image, too large or cut short gets `rejected` with a reason.
+    """
+    is_called_image = PurePosixPath(name.lower()).suffix in IMAGE_SUFFIXES
+    guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if size_bytes == 0:
+        return ObjectFacts(sha256, 0, guessed, rejected="the file is empty")
+    found = _open(head)
+    if found is None:
+        rejected = (
+            f"{PurePosixPath(name).name} is named like an image but its bytes are none" if is_called_image else None
+        )
+        return ObjectFacts(sha256, size_bytes, guessed, rejected=rejected)
+    media_type, width, height = found
+    rejected = None
+    if width * height > MAX_PIXELS:
+        rejected = f"{width}x{height} pixels are more than the allowed {MAX_PIXELS}"
+    elif width == 0 or height == 0:
+        rejected = "the image has no pixels"
+    elif _is_cut_short(media_type, size_bytes, head, tail):
+        rejected = "the image is cut short: its end is missing"
+    return ObjectFacts(sha256, size_bytes, media_type, width, height, rejected)
+
+
+def _open(head: bytes) -> tuple[str, int, int] | None:
+    """(media type, width, height) from the header alone; Pillow decodes nothing here."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(head), formats=FORMATS) as image:
+                return Image.MIME.get(image.format or "", "image/unknown"), *image.size
+    except Image.DecompressionBombError:
+        # Twice the limit and more: Pillow refuses to tell the size, and we refuse the file.
+        return "image/unknown", MAX_PIXELS, 2
+    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, OverflowError):
+        return None
+
+
+def _is_cut_short(media_type: str, size_bytes: int, head: bytes, tail: bytes) -> bool:
+    """True when the end mark of the format is missing. Bytes after the mark are allowed: cameras append some."""
+    if media_type == "image/jpeg":
+        return b"\xff\xd9" not in tail
+    if media_type == "image/png":
+        return b"IEND" not in tail
+    if media_type == "image/gif":
+        return b"\x3b" not in tail
+    if media_type == "image/webp":
+        return size_bytes < int.from_bytes(head[4:8], "little") + 8
+    if media_type == "image/bmp":
+        return size_bytes < int.from_bytes(head[2:6], "little")
+    return False

@@ -1,0 +1,94 @@
+"""What jobs read: dataset folders for training and evaluation, made from manifests by copying, never by reading tables."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dataloop.domain.canonical import canonical_json
+from dataloop.domain.datasets import DatasetVersion
+from dataloop.gateways.objects import Bucket
+
+
+class JobInputs:
+    """Writes the `dataset` channel of a job below a prefix."""
+
+    def __init__(self, artifacts: Bucket, raw: Bucket) -> None:
+        self._artifacts = artifacts
+        self._raw = raw
+
+    def for_training(self, target: str, version: DatasetVersion, test: DatasetVersion, spec: Mapping[str, Any]) -> None:
+        """train and val of one version, test of another (or the same), without an image or group of test in the rest.
+
+        A frozen test set only tells the truth when nothing of it was learnt: rows of train and val whose image or
+        group is in it are left out, and counted in spec["held_back"].
+        """
+        source, frozen = f"{version.manifest_prefix}", f"{test.manifest_prefix}"
+        labels = set(self._labels(source)) | set(self._labels(frozen))
+        held_back = 0
+        if version.id == test.id:
+            for name in ("train.jsonl", "val.jsonl", "test.jsonl", "objects.jsonl", "images.manifest"):
+                self._artifacts.copy(f"{source}/{name}", f"{target}/{name}")
+        else:
+            self._artifacts.copy(f"{frozen}/test.jsonl", f"{target}/test.jsonl")
+            held_back = self._without_test(source, frozen, target)
+        self._put(f"{target}/label_map.json", {"labels": sorted(labels)})
+        self._put(f"{target}/spec.json", dict(spec) | {"held_back": held_back})
+
+    def _without_test(self, source: str, frozen: str, target: str) -> int:
+        uids, groups = set(), set()
+        for line in self._artifacts.lines(f"{frozen}/test.jsonl"):
+            row = json.loads(line)
+            uids.add(row["uid"])
+            groups.add(row["group"])
+        held_back, kept = 0, set(uids)
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("train.jsonl", "val.jsonl"):
+                path = Path(folder, name)
+                with path.open("wb") as file:
+                    for line in self._artifacts.lines(f"{source}/{name}"):
+                        row = json.loads(line)
+                        if row["uid"] in uids or row["group"] in groups:
+                            held_back += 1
+                            continue
+                        kept.add(row["uid"])
+                        file.write(line + b"\n")
+                self._artifacts.upload(path, f"{target}/{name}")
+            self._objects([source, frozen], kept, target, Path(folder))
+        return held_back
+
+    def for_test(self, target: str, test: DatasetVersion, labels: list[str], spec: Mapping[str, Any]) -> None:
+        """The test split of one version alone, with the labels of the model that will be judged by it."""
+        frozen = f"{test.manifest_prefix}"
+        self._artifacts.copy(f"{frozen}/test.jsonl", f"{target}/test.jsonl")
+        uids = {json.loads(line)["uid"] for line in self._artifacts.lines(f"{frozen}/test.jsonl")}
+        with tempfile.TemporaryDirectory() as folder:
+            self._objects([frozen], uids, target, Path(folder))
+        self._put(f"{target}/label_map.json", {"labels": sorted(set(labels) | set(self._labels(frozen)))})
+        self._put(f"{target}/spec.json", spec)
+
+    def _objects(self, sources: list[str], wanted: set[str], target: str, folder: Path) -> None:
+        """objects.jsonl and images.manifest of the wanted images; a place named by two versions is written once."""
+        pending, keys = set(wanted), []
+        path = folder / "objects.jsonl"
+        with path.open("wb") as file:
+            for source in sources:
+                for line in self._artifacts.lines(f"{source}/objects.jsonl"):
+                    place = json.loads(line)
+                    if place["uid"] in pending:
+                        pending.discard(place["uid"])
+                        keys.append(place["key"])
+                        file.write(line + b"\n")
+        self._artifacts.upload(path, f"{target}/objects.jsonl")
+        images = [{"prefix": f"s3://{self._raw.name}/"}, *dict.fromkeys(keys)] if keys else []
+        self._put(f"{target}/images.manifest", images)
+
+    def _labels(self, prefix: str) -> list[str]:
+        labels: list[str] = json.loads(self._artifacts.get(f"{prefix}/label_map.json"))["labels"]
+        return labels
+
+    def _put(self, key: str, value: object) -> None:
+        self._artifacts.put(key, canonical_json(value))

@@ -1,0 +1,144 @@
+"""Uploads: a form for exactly one key, size and checksum per file; and links to read files back."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
+from dataloop.domain.ids import SHA256, storage_id, uid_of
+from dataloop.domain.raw_data import RawData, key_of, split_key
+from dataloop.gateways.objects import Bucket
+from dataloop.repositories.raw_data import RawDataRepository
+from dataloop.services.clock import Clock
+
+MAX_FILES = 1000
+MAX_SIZE = 5 * 1024**3  # S3: an object of one POST is at most 5 GB
+MAX_KEY_BYTES = 1024  # S3: key length
+MAX_PART_BYTES = 255  # Linux and macOS: length of one file name; training machines must be able to store it
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """A file a client wants to upload; unchecked."""
+
+    file_name: object
+    directory: object
+    size_bytes: object
+    sha256: object
+    content_type: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPlan:
+    """Where a file goes and how. form is None when these bytes are already there."""
+
+    uid: str
+    bucket: str
+    storage_id: str
+    object_name: str
+    form: dict[str, Any] | None
+
+
+class UploadService:
+    """Presigning costs no AWS call; knowing what is there already costs one BatchGet per hundred files."""
+
+    def __init__(self, repository: RawDataRepository, bucket: Bucket, clock: Clock) -> None:
+        self._repository = repository
+        self._bucket = bucket
+        self._clock = clock
+
+    def plan(self, tenant: str, requests: Sequence[UploadRequest]) -> list[UploadPlan | DomainError]:
+        """One plan or error per request, in order. Raises LimitExceeded for more than 1,000."""
+        if len(requests) > MAX_FILES:
+            raise LimitExceeded("files", MAX_FILES, len(requests))
+        checked = [self._check(tenant, request) for request in requests]
+        uids = {uid_of(entry[2]) for entry in checked if isinstance(entry, tuple)}
+        known = self._repository.get_many(tenant, uids)
+        return [entry if isinstance(entry, DomainError) else self._plan(*entry, known) for entry in checked]
+
+    def _check(self, tenant: str, request: UploadRequest) -> tuple[str, str, str, int, str] | DomainError:
+        try:
+            size = request.size_bytes
+            if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+                raise InvalidInput("size_bytes", "must be a whole number of bytes", size)
+            if size == 0:
+                raise InvalidInput("size_bytes", "the file is empty")
+            if size > MAX_SIZE:
+                raise LimitExceeded("size_bytes", MAX_SIZE, size)
+            if not isinstance(request.sha256, str) or not SHA256.fullmatch(request.sha256):
+                raise InvalidInput("sha256", "must be 64 lower-case hex characters", request.sha256)
+            content_type = request.content_type or "application/octet-stream"
+            is_plain = isinstance(content_type, str) and content_type.isascii() and content_type.isprintable()
+            if not is_plain or len(str(content_type)) > 128:
+                raise InvalidInput("content_type", "must be a media type", content_type)
+            name = object_name(request.file_name, request.directory, self._clock.text()[:10])
+            return tenant, name, request.sha256, size, str(content_type)
+        except DomainError as error:
+            return error
+
+    def _plan(
+        self, tenant: str, name: str, sha256: str, size: int, content_type: str, known: dict[str, RawData]
+    ) -> UploadPlan:
+        uid, key = uid_of(sha256), key_of(tenant, name)
+        raw = known.get(uid)
+        is_there = raw is not None and any(at.key == key for at in raw.live_locations)
+        fields = {
+            "Content-Type": content_type,
+            "x-amz-meta-uid": uid,
+            "x-amz-checksum-algorithm": "SHA256",
+            "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+        }
+        form = None if is_there else self._bucket.upload_form(key, size, fields)
+        return UploadPlan(uid, self._bucket.name, storage_id(self._bucket.name, key), name, form)
+
+    def link_by_uid(self, tenant: str, uid: str) -> tuple[RawData, str, str]:
+        """(record, link, file name) of content. Raises NotFound. 1 DynamoDB call."""
+        raw = self._repository.get(tenant, uid)
+        location = raw.location if raw else None
+        if raw is None or location is None:
+            raise NotFound("file", uid)
+        file_name = PurePosixPath(split_key(location.key)[1]).name
+        return raw, self._bucket.link(location.key, version_id=location.version_id, file_name=file_name), file_name
+
+    def link_by_storage(self, tenant: str, storage: object, bucket: object, name: object) -> tuple[str, str]:
+        """(link, file name) of a place. Raises NotFound, InvalidInput. 1 HEAD, so that a wrong name says so here."""
+        if not isinstance(name, str) or not name:
+            raise InvalidInput("object_name", "must be a non-empty text", name)
+        if bucket != self._bucket.name or name.startswith("tenants/"):
+            raise NotFound("file", f"{bucket}/{name}")
+        key = key_of(tenant, name)
+        if storage not in (None, "", storage_id(self._bucket.name, key)) or self._bucket.head(key) is None:
+            raise NotFound("file", f"{bucket}/{name}")
+        file_name = PurePosixPath(name).name
+        return self._bucket.link(key, file_name=file_name), file_name
+
+
+def object_name(file_name: object, directory: object, today: str) -> str:
+    """`<directory or date>/<file name>`, checked. Raises InvalidInput, LimitExceeded."""
+    if not isinstance(file_name, str) or not file_name.strip("/ "):
+        raise InvalidInput("file_name", "must be a non-empty text", file_name)
+    if directory is not None and not isinstance(directory, str):
+        raise InvalidInput("directory", "must be a text", directory)
+    folder = (directory or "").strip("/") or today
+    name = f"{folder}/{file_name.strip('/')}"
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        raise InvalidInput("directory", "must not have empty, . or .. parts", name)
+    if any(ord(letter) < 32 or ord(letter) == 127 for letter in name) or "${filename}" in name:
+        raise InvalidInput("file_name", "must not hold control characters or ${filename}", name)
+    if parts[0] == "tenants":
+        raise InvalidInput("directory", "must not begin with tenants/", name)
+    try:
+        longest = max(len(part.encode()) for part in parts)
+        total = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInput("file_name", "is not valid Unicode") from error
+    if longest > MAX_PART_BYTES:
+        raise LimitExceeded("file_name: bytes", MAX_PART_BYTES, longest)
+    if total > MAX_KEY_BYTES - len("tenants/") - 64:
+        raise LimitExceeded("object_name: bytes", MAX_KEY_BYTES - len("tenants/") - 64, total)
+    return name

@@ -1,0 +1,95 @@
+"""Where the counters are fed.
+
+Counted: requests that arrive over HTTP (clients, functions, jobs), every Lambda invocation, every state entered, every
+event put on a bus by the application. Not counted: what the emulator does inside itself (its pollers, deliveries, saves).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ministack import app as ministack_app
+from ministack.services import lambda_svc, stepfunctions
+
+from dataloop_local.metering.dynamodb_tap import tap_dynamodb
+from dataloop_local.metering.meter import Meter
+from dataloop_local.metering.operations import operation_of
+
+Handler = Callable[..., Awaitable[tuple]]
+
+_COUNTED = ("dynamodb", "s3", "sqs", "events", "states", "lambda", "sagemaker", "logs", "scheduler", "monitoring")
+# EventBridge bills an event per 64 KB of payload.
+_EVENT_UNIT_BYTES = 64 * 1024
+
+
+def tap(meter: Meter) -> None:
+    """Start counting. Call once, after every gap is filled."""
+    for service in _COUNTED:
+        ministack_app.SERVICE_HANDLERS[service] = _counting(meter, service, ministack_app.SERVICE_HANDLERS[service])
+    tap_dynamodb(meter)
+    _tap_lambda(meter)
+    _tap_workflows(meter)
+
+
+def _counting(meter: Meter, service: str, stock: Handler) -> Handler:
+    async def handle(method: str, path: str, headers: dict, body: bytes, query: dict, **rest: Any) -> tuple:
+        operation = operation_of(service, method, path, headers, body, query)
+        meter.add("calls", service, operation)
+        if service == "s3" and method in ("PUT", "POST"):
+            meter.add("s3", "bytes_in", amount=len(body))
+        if service == "events" and operation == "PutEvents":
+            entries = json.loads(body or b"{}").get("Entries", [])
+            units = sum(max(1, math.ceil(len(json.dumps(entry)) / _EVENT_UNIT_BYTES)) for entry in entries)
+            meter.add("eventbridge", "events", amount=units)
+        answer: tuple = await stock(method, path, headers, body, query, **rest)
+        if service == "s3" and method == "GET" and isinstance(answer[2], bytes):
+            meter.add("s3", "bytes_out", amount=len(answer[2]))
+        return answer
+
+    return handle
+
+
+def _tap_lambda(meter: Meter) -> None:
+    stock = lambda_svc._execute_function_dispatch
+
+    def dispatch(function: dict, config: dict, event: Any, request_id: str, started: float) -> dict:
+        begun = time.monotonic()
+        result: dict = stock(function, config, event, request_id, started)
+        name = config.get("FunctionName", "unknown")
+        # Lambda bills whole milliseconds (Lambda pricing); a wait for a free environment here is not billed there, but
+        # cannot be told apart from the function's own time.
+        seconds = math.ceil((time.monotonic() - begun) * 1000) / 1000
+        meter.add("lambda", name, "invocations")
+        meter.add("lambda", name, "seconds", amount=seconds)
+        meter.add("lambda", name, "gb_seconds", amount=seconds * config.get("MemorySize", 128) / 1024)
+        if result.get("error"):
+            meter.add("lambda", name, "errors")
+        return result
+
+    lambda_svc._execute_function_dispatch = dispatch
+
+
+def _tap_workflows(meter: Meter) -> None:
+    stock_event, stock_task = stepfunctions._add_event, stepfunctions._run_sub_machine
+
+    def add_event(execution: dict, kind: str, details: dict | None = None) -> Any:
+        machine = execution["stateMachineArn"].rpartition(":")[2]
+        if kind.endswith("StateEntered") and "mapRunArn" not in execution:
+            meter.add("stepfunctions", "transitions", machine)
+        return stock_event(execution, kind, details)
+
+    def run_sub_machine(states: dict, start: str, data: Any, execution: dict, context: dict) -> Any:
+        begun = time.monotonic()
+        try:
+            return stock_task(states, start, data, execution, context)
+        finally:
+            if "mapRunArn" in execution:
+                machine = execution["stateMachineArn"].split(":", 6)[6].split("/")[0]
+                meter.add("stepfunctions", "express_requests", machine)
+                meter.add("stepfunctions", "express_seconds", machine, amount=time.monotonic() - begun)
+
+    stepfunctions._add_event, stepfunctions._run_sub_machine = add_event, run_sub_machine

@@ -1,0 +1,54 @@
+"""dataloop tasks …"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ankerautotrainsdk.cli import output
+from ankerautotrainsdk.cli.options import Cursor, Json, Limit, Timeout, use
+from ankerautotrainsdk.cli.session import open_client
+
+group = typer.Typer(help="Tasks: list, show, wait, stop.", no_args_is_help=True)
+
+
+@group.command("list")
+def list_(
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="build, download, train, evaluate, export, release or loop.")
+    ] = None,
+    limit: Limit = None,
+    cursor: Cursor = None,
+    as_json: Json = False,
+) -> None:
+    """Tasks, newest first."""
+    use(as_json)
+    with open_client() as client:
+        page = client.list_tasks(kind, limit=limit, cursor=cursor)
+    columns = ("task_id", "kind", "status", "phase", "created_at")
+    output.table(page, page, columns, f"more: --cursor {page.cursor}" if page.cursor else "")
+
+
+@group.command()
+def show(task_id: str, as_json: Json = False) -> None:
+    """One task."""
+    use(as_json)
+    with open_client() as client:
+        output.emit(client.get_task(task_id))
+
+
+@group.command()
+def wait(task_id: str, timeout: Timeout = None, as_json: Json = False) -> None:
+    """Wait until a task is over; exit code 1 when it failed, was stopped, or takes longer than --timeout."""
+    use(as_json)
+    with open_client() as client:
+        output.emit(client.wait_for_task(task_id, timeout_s=timeout))
+
+
+@group.command()
+def stop(task_id: str, as_json: Json = False) -> None:
+    """Ask a task to stop."""
+    use(as_json)
+    with open_client() as client:
+        output.emit(client.stop_task(task_id))

@@ -1,0 +1,1 @@
+"""The calls of the client, one file a subject; AnkerAutoTrainSDK is made of them."""

@@ -1,0 +1,34 @@
+"""API keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ankerautotrainsdk.errors import InvalidInput
+from ankerautotrainsdk.operations.base import Calls, without_none
+from ankerautotrainsdk.results import KeyResult, Page, Record
+from ankerautotrainsdk.transport import path as route
+
+
+class KeyCalls(Calls):
+    """Calls about API keys; all need the scope `admin`."""
+
+    def create_key(
+        self, name: str, scopes: Sequence[str] = ("read", "write"), *, expires_in_days: int | None = None
+    ) -> KeyResult:
+        """Make an API key; the answer shows it this one time.
+
+        scopes: of read, write, train, release, admin. Raises InvalidInput, Forbidden.
+        """
+        if isinstance(scopes, str):
+            raise InvalidInput("scopes must be a list", details={"field": "scopes"})
+        body = without_none(name=name, scopes=list(scopes), expires_in_days=expires_in_days)
+        return KeyResult(self._transport.post("/keys", body, may_repeat=False))
+
+    def list_keys(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Record]:
+        """The keys of this tenant, without their secrets."""
+        return self._page("/keys", Record, limit=limit, cursor=cursor)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Make a key useless from now on. Raises NotFound."""
+        self._transport.delete(route("keys", key_id))

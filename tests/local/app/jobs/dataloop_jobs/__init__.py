@@ -1,0 +1,1 @@
+"""Job package of the test application."""

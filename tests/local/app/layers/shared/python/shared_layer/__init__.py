@@ -1,0 +1,3 @@
+"""Comes from a layer: what a layer puts below python/ must be importable."""
+
+NAME = "shared"
