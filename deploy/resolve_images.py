@@ -1,6 +1,6 @@
 """Which AWS containers run our jobs: prints TrainingImage and ProcessingImage for a region as parameter overrides.
 
-    python deploy/resolve_images.py --region eu-central-1 --training-instance ml.g5.xlarge
+    python -m deploy.resolve_images --region eu-central-1 --training-instance ml.g5.xlarge
 
 The tables of AWS's `sagemaker` package answer offline: account, host suffix and tag of the newest PyTorch training
 container that the region has. Evaluation and export run ONNX Runtime on a CPU, and use the CPU variant of the same one.

@@ -1,6 +1,6 @@
 """Deploy to AWS: resolve the containers, upload the job code, build and deploy the stack (docs/deploy.md).
 
-    python deploy/stack.py --stage dev --region eu-central-1 [--parameter Name=Value]... [--yes]
+    python -m deploy --stage dev [--region eu-central-1] [--parameter Name=Value]... [--yes]
 
 Runs in the deploy environment (`make deploy` makes it): sam, boto3 and `sagemaker` are not needed anywhere else.
 An existing stack gets the new code before it is told the new digest, so no job starts without its code. A new stack has
@@ -16,10 +16,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the deploy environment does not have this project installed
+from deploy import upload_code
 
-from deploy import upload_code  # noqa: E402
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def stack_outputs(client: Any, stack: str) -> dict[str, str]:
@@ -59,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Deploy one stage; prints the stack's outputs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", default="dev")
-    parser.add_argument("--region", required=True)
+    parser.add_argument("--region", help="the one of the AWS profile or AWS_REGION by default")
     parser.add_argument("--training-instance", default="ml.g5.xlarge")
     parser.add_argument("--processing-instance", default="ml.m5.xlarge")
     parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="of template.yaml")
@@ -69,9 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     import boto3  # both only in the deploy environment
+
     from deploy import resolve_images
 
-    images = resolve_images.resolve(options.region, options.training_instance, options.processing_instance)
+    region = options.region or boto3.session.Session().region_name
+    if not region:
+        parser.error("no region: give --region, or set AWS_REGION")
+    images = resolve_images.resolve(region, options.training_instance, options.processing_instance)
     files = upload_code.package(ROOT / "jobs")
     if options.wheels:
         files |= upload_code.wheels(
@@ -86,15 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
     parameters = chosen_parameters(options.stage, resolved, code_digest, options.parameter)
 
     stack = f"dataloop-{options.stage}"
-    client = boto3.client("cloudformation", region_name=options.region)
+    client = boto3.client("cloudformation", region_name=region)
     prefix = f"{parameters.get('CodePrefix', 'code')}/{code_digest}/"
     before = stack_outputs(client, stack)
     if "ArtifactsBucketName" in before:
-        upload_code.upload(files, before["ArtifactsBucketName"], prefix, options.region)
-    for command in sam_commands(options.sam, stack, options.region, parameters, not options.yes):
+        upload_code.upload(files, before["ArtifactsBucketName"], prefix, region)
+    for command in sam_commands(options.sam, stack, region, parameters, not options.yes):
         subprocess.run(command, check=True, cwd=ROOT)  # noqa: S603 - our own arguments
     after = stack_outputs(client, stack)
-    upload_code.upload(files, after["ArtifactsBucketName"], prefix, options.region)
+    upload_code.upload(files, after["ArtifactsBucketName"], prefix, region)
     sys.stdout.write("".join(f"{name} {value}\n" for name, value in sorted(after.items())))
     return 0
 

@@ -1,7 +1,7 @@
 """Package the job code and put it below code/{digest}/ of the artifacts bucket.
 
-    python deploy/upload_code.py digest                                    prints CodeDigest=<digest>
-    python deploy/upload_code.py upload --bucket B [--region R] [--wheels]  uploads what is missing, prints the same
+    python -m deploy.upload_code digest                                    prints CodeDigest=<digest>
+    python -m deploy.upload_code upload --bucket B [--region R] [--wheels]  uploads what is missing, prints the same
 
 Jobs find their code by digest, so an upload never changes what a running job reads, and a repeated upload does nothing.
 The package holds run.py, dataloop_jobs/ and requirements.txt of jobs/, and with --wheels also wheels/: the requirements

@@ -17,7 +17,7 @@ sys.path.insert(0, str(HERE))
 from dataloop_jobs.contract import ProcessingFolders, StopRequest, TrainingFolders, say, write_failure  # noqa: E402
 from dataloop_jobs.faults import Interrupted, JobFault, MissingRequirement  # noqa: E402
 from dataloop_jobs.parameters import Parameters  # noqa: E402
-from dataloop_jobs.process import keep_freed_memory  # noqa: E402
+from dataloop_jobs.process import keep_freed_memory, wait_without_spinning  # noqa: E402
 
 COMMANDS = ("train", "evaluate", "export")
 # The modules of requirements.txt, in its order.
@@ -55,6 +55,7 @@ def _run(arguments: list[str], stop: StopRequest) -> None:
         training = TrainingFolders()
         parameters = Parameters.decode(training.hyperparameters())
         training.require_one_host()
+    wait_without_spinning()
     keep_freed_memory()
     _install_missing()
     if command == "train":

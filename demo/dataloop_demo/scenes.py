@@ -27,7 +27,8 @@ Kind = Literal["train", "val", "test", "heldout"]
 Box = tuple[float, float, float, float]
 
 # Photographs by part: (package, file below it). `motorcycle_right` is left out because it shows the scene of
-# `motorcycle_left`; pictures with figures or letters in them (coins, clock, page, text) because those are unlabelled digits.
+# `motorcycle_left`; pictures with figures or letters in them (coins, clock, page, text) because those would be
+# unlabelled digits.
 PHOTOS: dict[str, tuple[tuple[str, str], ...]] = {
     "train": (
         ("skimage", "data/astronaut.png"),
@@ -219,9 +220,7 @@ def _ink_bounds(pixels: np.ndarray) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _free_spot(
-    shape: tuple[int, ...], taken: list[Box], rng: np.random.Generator, size: int
-) -> tuple[int, int] | None:
+def _free_spot(shape: tuple[int, ...], taken: list[Box], rng: np.random.Generator, size: int) -> tuple[int, int] | None:
     """(left, top) where a box of `shape` (height, width) fits without touching the others; None if none was found."""
     height, width = shape
     if width > size or height > size:

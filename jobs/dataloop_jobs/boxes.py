@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 def overlaps(first: Array, second: Array) -> Array:
@@ -17,7 +19,9 @@ def overlaps(first: Array, second: Array) -> Array:
     return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
 
 
-def suppress(boxes: Array, scores: Array, classes: NDArray[np.int64], threshold: float, limit: int) -> NDArray[np.int64]:
+def suppress(
+    boxes: Array, scores: Array, classes: NDArray[np.int64], threshold: float, limit: int
+) -> NDArray[np.int64]:
     """Greedy non-maximum suppression within each class.
 
     Returns at most `limit` indices, best score first; equal scores keep their input order, so the result is

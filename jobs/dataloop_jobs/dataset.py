@@ -1,4 +1,4 @@
-"""The dataset channel: manifest rows, label map and where each image lies, read and checked before anything is trained."""
+"""The dataset channel: manifest rows, label map, where each image lies; all checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -130,9 +130,7 @@ def _place(row: Mapping[str, Any]) -> ObjectPlace:
         raise BadDataset(f"objects.jsonl: uid {row.get('uid')} has no {error.args[0]}") from None
 
 
-def _read_split(
-    path: Path, index: dict[str, int], places: Mapping[str, ObjectPlace], needs_boxes: bool
-) -> list[Row]:
+def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPlace], needs_boxes: bool) -> list[Row]:
     """The rows of one file; of test.jsonl alone, labels outside the map are added to `index`."""
     if not path.is_file():
         return []
@@ -146,9 +144,7 @@ def _read_split(
     return rows
 
 
-def _row(
-    raw: Mapping[str, Any], places: Mapping[str, ObjectPlace], truths: tuple[Truth, ...], file: str
-) -> Row:
+def _row(raw: Mapping[str, Any], places: Mapping[str, ObjectPlace], truths: tuple[Truth, ...], file: str) -> Row:
     uid = str(raw.get("uid"))
     for name in ("uid", "sha256", "width", "height"):
         if not raw.get(name):

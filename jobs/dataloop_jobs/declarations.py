@@ -48,8 +48,7 @@ ARCHITECTURES: Mapping[str, Declaration] = {
 }
 
 EXPORTERS: Mapping[str, Declaration] = {
-    item.name: item
-    for item in (Declaration("onnx", "exporters", "ONNX, verified against torch with ONNX Runtime"),)
+    item.name: item for item in (Declaration("onnx", "exporters", "ONNX, verified against torch with ONNX Runtime"),)
 }
 
 

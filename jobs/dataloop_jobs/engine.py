@@ -153,7 +153,7 @@ class Engine:
             outputs = self._network(batch.images)
         loss = self._task.loss([output.float() for output in outputs], batch.targets, self._num_classes)
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = nn.utils.clip_grad_norm_(self._trainable, self._parameters.gradient_clip)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
@@ -289,7 +289,10 @@ class _Averaged:
 def _groups(network: nn.Module, parameters: Parameters) -> list[dict[str, Any]]:
     """Body and head with their own learning rates; biases and norms are not decayed."""
     groups = []
-    for is_body, learning_rate in ((True, parameters.learning_rate * parameters.backbone_rate), (False, parameters.learning_rate)):
+    for is_body, learning_rate in (
+        (True, parameters.learning_rate * parameters.backbone_rate),
+        (False, parameters.learning_rate),
+    ):
         members = [
             value
             for name, value in network.named_parameters()

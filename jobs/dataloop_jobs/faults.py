@@ -59,5 +59,5 @@ class MissingRequirement(JobFault):
     """A Python package is missing in the container."""
 
 
-class Interrupted(Exception):  # noqa: N818 - not an error: the state is saved and the job may go on later
+class Interrupted(Exception):
     """SIGTERM arrived: the job stops with its state saved."""

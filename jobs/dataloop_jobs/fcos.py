@@ -40,7 +40,7 @@ class DecodeSettings:
 
 
 class Head(nn.Module):
-    """Feature pyramid and shared prediction towers. Input: {stride: (N, C, h, w)}; output: list of maps, small stride first."""
+    """Feature pyramid and shared prediction towers. {stride: (N, C, h, w)} → list of maps, small stride first."""
 
     def __init__(self, channels: Mapping[int, int], num_classes: int, width: int = 64, depth: int = 1):
         super().__init__()
@@ -103,9 +103,7 @@ class Targets:
     centre: NDArray[np.float32]
 
 
-def assign(
-    boxes: NDArray[np.float32], classes: NDArray[np.int64], size: int, strides: Sequence[int]
-) -> Targets:
+def assign(boxes: NDArray[np.float32], classes: NDArray[np.int64], size: int, strides: Sequence[int]) -> Targets:
     """Give every location the smallest box that it may predict.
 
     boxes: (N, 4) pixels of the square network input of `size`; classes: (N,). A location may predict a box when it lies
@@ -155,8 +153,8 @@ def _assign_level(
 def loss(maps: Sequence[Tensor], classes: Tensor, sides: Tensor, centre: Tensor, num_classes: int) -> dict[str, Tensor]:
     """Focal loss for classes, generalised IoU for boxes, cross-entropy for centre-ness; each a scalar.
 
-    classes (N, L), sides (N, L, 4), centre (N, L): stacked `Targets`. Losses are divided by the number of locations that
-    hold an object, at least 1.
+    classes (N, L), sides (N, L, 4), centre (N, L): stacked `Targets`. Losses are divided by the number of locations
+    that hold an object, at least 1.
     """
     flat = torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
     logits, raw_sides, raw_centre = flat[..., :num_classes], flat[..., num_classes : num_classes + 4], flat[..., -1]
@@ -194,23 +192,19 @@ def _area(distances: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Detections:
-    """Boxes of one image, best score first: boxes float32 (n, 4) pixels of the network input, scores (n,), classes (n,)."""
+    """Boxes of one image, best score first: boxes float32 (n, 4) in input pixels, scores (n,), classes (n,)."""
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
 
 
-def decode(
-    maps: Sequence[NDArray[np.float32]], strides: Sequence[int], settings: DecodeSettings
-) -> list[Detections]:
+def decode(maps: Sequence[NDArray[np.float32]], strides: Sequence[int], settings: DecodeSettings) -> list[Detections]:
     """Network outputs (numpy, one map a stride) → boxes of each image of the batch."""
     return [_decode_one([m[image] for m in maps], strides, settings) for image in range(len(maps[0]))]
 
 
-def _decode_one(
-    maps: Sequence[NDArray[np.float32]], strides: Sequence[int], settings: DecodeSettings
-) -> Detections:
+def _decode_one(maps: Sequence[NDArray[np.float32]], strides: Sequence[int], settings: DecodeSettings) -> Detections:
     boxes, scores, classes = [], [], []
     for values, stride in zip(maps, strides, strict=True):
         channels, height, width = values.shape

@@ -6,8 +6,8 @@ import hashlib
 import io
 import threading
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,8 +167,10 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def letterbox(image: Image.Image, size: int) -> tuple[Pixels, Letterbox]:
     """Scale an RGB image into the square input; what it does not cover is grey."""
     fit = Letterbox.fit(image.width, image.height, size)
-    scaled = image if image.size == (fit.scale_x, fit.scale_y) else image.resize(
-        (fit.scale_x, fit.scale_y), Image.Resampling.BILINEAR
+    scaled = (
+        image
+        if image.size == (fit.scale_x, fit.scale_y)
+        else image.resize((fit.scale_x, fit.scale_y), Image.Resampling.BILINEAR)
     )
     pixels = np.full((size, size, 3), PAD_VALUE, dtype=np.uint8)
     pixels[: fit.scale_y, : fit.scale_x] = np.asarray(scaled)
@@ -176,7 +178,7 @@ def letterbox(image: Image.Image, size: int) -> tuple[Pixels, Letterbox]:
 
 
 def normalise(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Pixels uint8 (N, H, W, 3) → network input float32 (N, 3, H, W): (pixel - 127) / 128, as the ImageNet weights want."""
+    """Pixels uint8 (N, H, W, 3) → network input float32 (N, 3, H, W): (pixel - 127) / 128."""
     scaled = (batch.astype(np.float32) - PAD_VALUE) / 128
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 

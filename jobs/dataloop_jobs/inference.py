@@ -66,6 +66,8 @@ def onnx_runner(path: Path, threads: int) -> Callable[[NDArray[np.float32]], Out
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    # Idle threads sleep: see process.wait_without_spinning.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises kinds of its own for each sort of damage

@@ -45,24 +45,33 @@ class Parameters:
     warmup: float = declared(0.1, "share of all steps in which the learning rate rises", low=0.0, high=0.9)
     gradient_clip: float = declared(5.0, "largest gradient norm; larger ones are scaled down", low=1e-3, high=1e6)
     ema_decay: float = declared(
-        0.0, "decay of the averaged weights that are evaluated and kept; 0 keeps the last weights", low=0.0, high=0.99999
+        0.0,
+        "decay of the averaged weights that are evaluated and kept; 0 keeps the last weights",
+        low=0.0,
+        high=0.99999,
     )
     frozen_stages: int = declared(3, "stages of the body that stay as they are (0 trains all of it)", low=0, high=7)
     augment: str = declared(
         "light", "none; light = zoom, shift, colour; flip = light and mirrored", choices=("flip", "light", "none")
     )
-    early_stop_patience: int = declared(0, "validations without a better result before stopping; 0 never", low=0, high=10_000)
+    early_stop_patience: int = declared(
+        0, "validations without a better result before stopping; 0 never", low=0, high=10_000
+    )
     evaluate_every: int = declared(1, "epochs between two validations; the last epoch always has one", low=1, high=1000)
     max_cpu_seconds: float = declared(0.0, "stop after so much CPU time, all starts together; 0 no limit", low=0.0)
     seed: int = declared(0, "seed of weights, order and augmentation", low=0, high=2**31 - 1)
     threads: int = declared(
         2, "CPU threads of torch and ONNX Runtime; more than the idle cores makes it slower", low=1, high=256
     )
-    workers: int = declared(0, "threads that prepare images ahead; 0 prepares them in the training loop", low=0, high=64)
+    workers: int = declared(
+        0, "threads that prepare images ahead; 0 prepares them in the training loop", low=0, high=64
+    )
     image_cache_mb: int = declared(1024, "memory for decoded, scaled images", low=0, high=1_000_000)
     precision: str = declared("float32", "arithmetic of the training steps", choices=("bfloat16", "float32"))
     # The threshold is otherwise chosen on the validation split: see task_types.
-    score_threshold: float = declared(0.0, "score from which a box counts as found; 0 = best F1 on val", low=0.0, high=1.0)
+    score_threshold: float = declared(
+        0.0, "score from which a box counts as found; 0 = best F1 on val", low=0.0, high=1.0
+    )
 
     @classmethod
     def decode(cls, given: Mapping[str, object]) -> Parameters:
@@ -71,7 +80,7 @@ class Parameters:
         for name, value in given.items():
             if name not in fields:
                 raise BadParameter(name, value, f"unknown hyperparameter; there is {', '.join(fields)}")
-        values = {name: _checked(fields[name], value) for name, value in given.items()}
+        values: dict[str, Any] = {name: _checked(fields[name], value) for name, value in given.items()}
         if "task_type" not in values:
             raise BadParameter("task_type", None, f"missing; choose one of {', '.join(sorted(TASK_TYPES))}")
         parameters = cls(**values)

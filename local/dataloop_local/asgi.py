@@ -65,6 +65,8 @@ class Application:
         raw_path = scope.get("raw_path") or scope["path"].encode()
         client = (scope.get("client") or ("127.0.0.1",))[0]
         set_request_client_ip(client)
+        # API Gateway tells its functions how the client came; here that is plain HTTP on a loopback port.
+        headers["x-forwarded-proto"] = "http"
         try:
             status, answer_headers, answer = await apigateway.handle_execute(
                 self.api_id,

@@ -13,7 +13,14 @@ from dataloop_local.settings import LOOPBACK, LocalRuntimeError, Settings
 logger = logging.getLogger("dataloop.emulator")
 
 # A developer's AWS profile must not reach the emulator, its functions or our own clients.
-_FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "SERVICES")
+_FOREIGN = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "SERVICES",
+)
 
 
 def choose_aws_port(settings: Settings) -> int:
@@ -56,7 +63,7 @@ def configure(settings: Settings, aws_port: int) -> str:
         AWS_REGION=settings.region,
         AWS_DEFAULT_REGION=settings.region,
         AWS_ACCESS_KEY_ID=settings.account_id,
-        AWS_SECRET_ACCESS_KEY="test",
+        AWS_SECRET_ACCESS_KEY="test",  # noqa: S106 - the emulator takes any secret
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         AWS_EC2_METADATA_DISABLED="true",

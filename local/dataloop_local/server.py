@@ -33,7 +33,7 @@ def serve(settings: Settings) -> None:
     with _only_one(settings.lock_file):
         settings.runtime_file.unlink(missing_ok=True)
         _raise_file_limit()
-        _forget_unfinished_first_start(settings)
+        forget_unfinished_first_start(settings)
         # Imported late: ministack reads its settings from the environment when it is imported.
         from dataloop_local.emulator import choose_aws_port, configure
 
@@ -70,7 +70,7 @@ def _raise_file_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _forget_unfinished_first_start(settings: Settings) -> None:
+def forget_unfinished_first_start(settings: Settings) -> None:
     """Without a finished deploy nobody was ever told that the stack is there: half of one is worth nothing."""
     if read_json(settings.deployed_file) is None:
         for folder in (settings.services_dir, settings.objects_dir, settings.log_dir, settings.snapshots_dir):
@@ -139,7 +139,7 @@ class _Server:
             loop.add_signal_handler(number, stopping.set)
         started = asyncio.Event()
         serving = asyncio.create_task(
-            hypercorn_serve(self._with_start_signal(started), config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
+            hypercorn_serve(self._with_start_signal(started), config, shutdown_trigger=stopping.wait)
         )
         waiting = asyncio.create_task(started.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -265,4 +265,6 @@ def _wait_for_answer(port: int) -> None:
     status = connection.getresponse().status
     connection.close()
     if status >= 500:
-        raise LocalRuntimeError(f"the deployed API answers GET /health with {status}; see the log for the function's error")
+        raise LocalRuntimeError(
+            f"the deployed API answers GET /health with {status}; see the log for the function's error"
+        )

@@ -17,6 +17,7 @@
         ├── NotFound              404   unknown id (another tenant's id looks the same)
         ├── Conflict              409   the name is taken
         ├── IllegalTransition     409   not possible in this state, e.g. link to a built version
+        ├── GateRefused           409   a quality gate said no; details has the reasons
         ├── LimitExceeded         413   too many items, too many bytes
         ├── InvalidInput          422   a field is missing or wrong; details name it
         ├── Throttled             429/503   retried first; raised when the retries are used up
@@ -193,6 +194,12 @@ class IllegalTransition(ApiError):
     default_code = "IllegalTransition"
 
 
+class GateRefused(ApiError):
+    """409: a quality gate said no; details["reasons"] says why."""
+
+    default_code = "GateRefused"
+
+
 class LimitExceeded(ApiError):
     """413: too many items or bytes in one call; details name the limit."""
 
@@ -234,6 +241,7 @@ _BY_CODE: dict[str, type[ApiError]] = {
         NotFound,
         Conflict,
         IllegalTransition,
+        GateRefused,
         LimitExceeded,
         InvalidInput,
         Throttled,

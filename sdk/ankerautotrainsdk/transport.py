@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -53,9 +54,23 @@ class Transport:
         """GET; query values of None are left out."""
         return self.call("GET", route, query=query)
 
-    def post(self, route: str, body: object = None, *, may_repeat: bool = True) -> Any:
-        """POST with a JSON body. may_repeat=False for what would happen twice, such as starting a training."""
-        return self.call("POST", route, body=body, may_repeat=may_repeat)
+    def post(self, route: str, body: object = None) -> Any:
+        """POST of something that is the same when done twice: all registrations, which are known by their content."""
+        return self.call("POST", route, body=body)
+
+    def post_keyed(self, route: str, body: object = None) -> Any:
+        """POST of something that would happen twice, such as starting a training.
+
+        It carries an Idempotency-Key, by which the service knows a repeat and answers what the first one made.
+        """
+        return self.call("POST", route, body=body, headers={"Idempotency-Key": os.urandom(16).hex()})
+
+    def post_once(self, route: str, body: object = None) -> Any:
+        """POST of something that would happen twice and that the service cannot recognise, such as a rollback.
+
+        It is sent again only when it certainly was not carried out.
+        """
+        return self.call("POST", route, body=body, may_repeat=False)
 
     def delete(self, route: str) -> Any:
         """DELETE; deleting twice is the same as once."""
@@ -63,7 +78,7 @@ class Transport:
 
     def health(self) -> Any:
         """GET /health, which needs no key and lies beside, not below, the API's prefix."""
-        return self._decoded(self._with_retries("GET", f"{self._root}/health", None, may_repeat=True))
+        return self._decoded(self._with_retries("GET", f"{self._root}/health", None, None, may_repeat=True))
 
     def call(
         self,
@@ -72,6 +87,7 @@ class Transport:
         *,
         query: Mapping[str, Any] | None = None,
         body: object = None,
+        headers: Mapping[str, str] | None = None,
         may_repeat: bool = True,
     ) -> Any:
         """One call with retries; the decoded JSON answer, None for an empty one.
@@ -83,10 +99,14 @@ class Transport:
         given = {key: value for key, value in (query or {}).items() if value is not None}
         if given:
             url = f"{url}?{urlencode(given)}"
-        return self._decoded(self._with_retries(method, url, _encoded(body), may_repeat=may_repeat))
+        return self._decoded(self._with_retries(method, url, _encoded(body), headers, may_repeat=may_repeat))
 
-    def _with_retries(self, method: str, url: str, body: bytes | None, *, may_repeat: bool) -> Answer:
-        headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+    def _with_retries(
+        self, method: str, url: str, body: bytes | None, extra: Mapping[str, str] | None, *, may_repeat: bool
+    ) -> Answer:
+        headers = {**self._headers, **(extra or {})}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         attempt = 0
         while True:
             wait_s: float | None = None

@@ -17,10 +17,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from io import FileIO
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ankerautotrainsdk import image_check
 from ankerautotrainsdk.connections import send
 from ankerautotrainsdk.errors import (
     ConnectionFailed,
@@ -96,7 +98,8 @@ def upload_request(source: LocalFile, size_bytes: int, sha256: str) -> dict[str,
 def prepare(source: LocalFile) -> PreparedFile:
     """Read and hash one file.
 
-    Raises LocalFileMissing; InvalidInput for an empty file, a folder or a device; TransferError when it cannot be read.
+    Raises LocalFileMissing; InvalidInput for an empty file, a folder, a device, or a file that is named like an image
+    and is none, is cut short or has too many pixels; TransferError when it cannot be read.
     """
     path = source.path
     try:
@@ -106,6 +109,7 @@ def prepare(source: LocalFile) -> PreparedFile:
                 raise InvalidInput(f"{path} is not a regular file", details={"path": str(path)})
             read_at_ns = time.time_ns()
             content = file.read() if status.st_size <= _HOLD_BYTES else None
+            ends = (content, content) if content is not None else _ends(file, status.st_size)
             digest = hashlib.sha256(content) if content is not None else hashlib.file_digest(file, "sha256")
     except FileNotFoundError as error:
         raise LocalFileMissing(f"there is no file {path}", details={"path": str(path)}) from error
@@ -116,7 +120,18 @@ def prepare(source: LocalFile) -> PreparedFile:
     size_bytes = status.st_size if content is None else len(content)
     if not size_bytes:
         raise InvalidInput(f"{path} is empty", details={"path": str(path), "field": "size_bytes"})
+    if image_check.is_named_like_image(path):
+        image_check.check(path, size_bytes, *ends)
     return PreparedFile(source, size_bytes, status.st_mtime_ns, read_at_ns, digest.hexdigest(), content)
+
+
+def _ends(file: FileIO, size_bytes: int) -> tuple[bytes, bytes]:
+    """The first and last bytes of a large file; the file is left at its beginning."""
+    head = file.read(image_check.HEAD_BYTES)
+    file.seek(max(0, size_bytes - image_check.TAIL_BYTES))
+    tail = file.read(image_check.TAIL_BYTES)
+    file.seek(0)
+    return head, tail
 
 
 class Uploader:

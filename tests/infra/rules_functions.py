@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import MISSING, fields
 
 from tests.infra.rule import rule
 from tests.infra.template import ROOT, Json, Project, as_list, target_of, walk
+
+from dataloop import settings
 
 FUNCTION = "AWS::Serverless::Function"
 HTTP_API_LIMIT_S = 30  # API Gateway, HTTP API quotas: maximum integration timeout
@@ -152,6 +155,17 @@ def destination_right(project: Project) -> Iterator[str]:
             if isinstance(node, dict) and "Destination" in node
         }
         yield from (f"{name}: its role may not send to {queue}" for queue in sorted(map(str, wanted - allowed)))
+
+
+@rule("F10", "The functions' environment is what dataloop.settings reads, and settings without a default are set.")
+def environment(project: Project) -> Iterator[str]:
+    given = set(project.document["Globals"]["Function"]["Environment"]["Variables"])
+    known = {settings.PREFIX + field.name.upper(): field.default is MISSING for field in fields(settings.Settings)}
+    own = {name for name in given if name.startswith(settings.PREFIX)}
+    yield from (f"{name}: set, but no setting" for name in sorted(own - set(known)))
+    # Lambda itself sets the region.
+    required = {name for name, is_required in known.items() if is_required} - {"DATALOOP_REGION"}
+    yield from (f"{name}: needed, but not set" for name in sorted(required - given))
 
 
 def event_sources(project: Project, kind: str) -> Iterator[tuple[str, str, dict[str, Json]]]:

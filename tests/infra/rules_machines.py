@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from tests.infra.rule import rule
 from tests.infra.template import Json, Project, all_states, as_list, target_of, text_of, walk
 
+from dataloop.services.steps import STEPS
+
 STATE_TYPES = {"Task", "Choice", "Map", "Pass", "Succeed", "Fail"}
 RESOURCES = {
     "arn:${Partition}:states:::lambda:invoke",
@@ -35,6 +37,7 @@ FORBIDDEN_FIELDS = {
     "ToleratedFailurePercentagePath",
 }
 RECORDERS = {"task.fail", "loop.abort"}
+CALLED_BY_HAND = {"keys.create"}  # the first key of a stack: docs/deploy.md
 CHILD_LIMIT_S = 300  # Step Functions quotas: an Express execution runs five minutes at most
 
 
@@ -303,3 +306,10 @@ def machine_rights(project: Project) -> Iterator[str]:
                 yield f"{stem}: its role lacks {sorted(actions - granted)}"
         if "MachineBase" not in text_of(role.get("ManagedPolicyArns") or []):
             yield f"{stem}: its role may not invoke the steps"
+
+
+@rule("M14", "Every step that a machine asks for exists in workflow_steps, and no step is left over.")
+def steps_exist(project: Project) -> Iterator[str]:
+    asked = {step for _, _, state, _ in tasks(project) if (step := step_of(state))}
+    yield from (f"{step}: no such step" for step in sorted(asked - set(STEPS)))
+    yield from (f"{step}: no machine asks for it" for step in sorted(set(STEPS) - asked - CALLED_BY_HAND))

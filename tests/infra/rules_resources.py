@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
+import botocore.session
+from botocore import xform_name
 from tests.infra.rule import rule
 from tests.infra.rules_functions import FUNCTION, alarms_on
-from tests.infra.template import Json, Project, as_list, target_of, text_of, walk
+from tests.infra.template import ROOT, Json, Project, as_list, target_of, text_of, walk
 
 QUEUE = "AWS::SQS::Queue"
 BUCKET = "AWS::S3::Bucket"
@@ -270,3 +273,39 @@ def pass_role(project: Project) -> Iterator[str]:
             or "iam:PassedToService" not in text_of(statement.get("Condition") or {})
         ):
             yield f"{name}.{statement.get('Sid')}: PassRole is wider than the job role for SageMaker"
+
+
+# IAM's name where it is not the operation's own; transactions and batches need the rights of what they hold.
+IAM_ACTIONS = {
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:CopyObject": "s3:PutObject",
+    "dynamodb:TransactWriteItems": "dynamodb:ConditionCheckItem",
+    "dynamodb:TransactGetItems": "dynamodb:GetItem",
+}
+IAM_SERVICES = {"stepfunctions": "states"}
+SEAMS = ("gateways", "repositories")
+
+
+@cache
+def called_operations() -> frozenset[str]:
+    """IAM actions of every AWS operation that gateways and repositories name in their source."""
+    core = ROOT / "layers" / "dataloop" / "python" / "dataloop"
+    source = "\n".join(path.read_text(encoding="utf-8") for seam in SEAMS for path in (core / seam).glob("*.py"))
+    # Called as a method or through a name in quotes, never the bare word: `get_item` may be a word of our own.
+    words = set(re.findall(r"_client\.(\w+)\(", source)) | set(re.findall(r"\"([a-z0-9_]+)\"", source))
+    session = botocore.session.get_session()
+    found = set()
+    for service in ("s3", "dynamodb", "sqs", "events", "stepfunctions", "sagemaker"):
+        for operation in session.get_service_model(service).operation_names:
+            if xform_name(operation) in words:
+                action = f"{IAM_SERVICES.get(service, service)}:{operation}"
+                found.add(IAM_ACTIONS.get(action, action))
+    return frozenset(found)
+
+
+@rule("P05", "Every AWS operation that the core calls is allowed to some function.")
+def operations_allowed(project: Project) -> Iterator[str]:
+    granted = {action for _, statement in statements(project) for action in as_list(statement["Action"])}
+    yield from (f"{action}: no role has it" for action in sorted(called_operations() - granted))

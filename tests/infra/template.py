@@ -21,7 +21,7 @@ MACHINES = ROOT / "statemachines"
 Json = Any
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """A safe loader that knows CloudFormation's short tags."""
 
 

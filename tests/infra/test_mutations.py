@@ -12,7 +12,7 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 from tests.infra import rules_functions, rules_machines, rules_resources
 from tests.infra.rule import RULES
-from tests.infra.template import Project, load_project
+from tests.infra.template import Project, as_list, load_project
 
 ENROLLED = (rules_functions, rules_machines, rules_resources)
 Mutation = Callable[[Project], None]
@@ -73,6 +73,29 @@ def machine_text(machine: str, old: str, new: str) -> Mutation:
     return mutate
 
 
+def environment(name: str, value: Any = ABSENT) -> Mutation:
+    """Set (or delete) one variable of all functions."""
+
+    def mutate(project: Project) -> None:
+        variables = project.document["Globals"]["Function"]["Environment"]["Variables"]
+        if value is ABSENT:
+            del variables[name]
+        else:
+            variables[name] = value
+
+    return mutate
+
+
+def without_action(action: str) -> Mutation:
+    """Take one action out of every statement."""
+
+    def mutate(project: Project) -> None:
+        for _, statement in rules_resources.statements(project):
+            statement["Action"] = [item for item in as_list(statement["Action"]) if item != action]
+
+    return mutate
+
+
 STEPS_POLICY = "WorkflowStepsRole Properties Policies 0 PolicyDocument Statement"
 RETRY = {"ErrorEquals": ["Throttled"], "IntervalSeconds": 1, "MaxAttempts": 3}
 
@@ -119,6 +142,8 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("F07", "nobody sees a late stream", put("StreamAgeAlarm")),
     ("F08", "handler of another shape", put("ApiSdkFunction Properties Handler", "api_sdk.app.main")),
     ("F09", "destination without the right", put("TrackTaskRole Properties Policies 0 PolicyDocument Statement", [])),
+    ("F10", "a variable that nothing reads", environment("DATALOOP_EXTRA", "x")),
+    ("F10", "a setting that is missing", environment("DATALOOP_TABLE")),
     ("Q01", "no redrive", put("IngestQueue Properties RedrivePolicy")),
     ("Q02", "no alarm on a dead letter queue", put("IngestDlqAlarm")),
     ("Q02", "dead letters kept four days", put("IngestDlq Properties MessageRetentionPeriod", 345600)),
@@ -178,6 +203,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         "any role may be passed",
         put("TrainingMachineRole Properties Policies 0 PolicyDocument Statement 1 Resource", "*"),
     ),
+    ("P05", "nobody may send to a queue", without_action("sqs:SendMessage")),
     ("M01", "state without comment", state("training", "Train", "Comment")),
     ("M02", "a parallel state", state("training", "Trained", "Type", "Parallel")),
     (
@@ -267,6 +293,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ),
     ("M12", "a child that outlives its five minutes", state("dataset_build", "JoinShards/Join", "TimeoutSeconds", 290)),
     ("M12", "children that return data", state("dataset_build", "JoinShards/Join", "OutputPath")),
+    ("M14", "a step that does not exist", machine_text("training", "training.prepare", "training.prepear")),
     ("M13", "a machine that may not start its job", put("TrainingMachineRole Properties Policies")),
 ]
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from tests.local.waiting import until
+
 from dataloop_local import control
 from dataloop_local.settings import RuntimeInfo
-
-from tests.local.waiting import until
 
 APP = Path(__file__).parent / "app" / "template.yaml"
 
@@ -26,6 +26,14 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie that nobody has waited for does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class LocalStack:
@@ -63,7 +71,9 @@ class LocalStack:
         )
 
     def client(self, service: str, **config: Any) -> Any:
-        settings = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, **config)
+        if service == "s3":
+            config = {"signature_version": "s3v4", "s3": {"addressing_style": "path"}, **config}
+        settings = Config(retries={"max_attempts": 1}, **config)
         return self._session.client(service, endpoint_url=self.info.aws_endpoint_url, config=settings)
 
     def output(self, name: str) -> str:

@@ -8,14 +8,19 @@ import time
 from pathlib import Path
 
 import pytest
-
 from tests.local.stack import LocalStack
 
 
 def test_method_path_query_headers_and_body_arrive(stack: LocalStack) -> None:
-    status, headers, body = stack.http("PATCH", "/api/v1/a%20b/c?x=1&x=2&y=%2B", b'{"n": 1}', **{
-        "content-type": "application/json", "X-Mine": "ü".encode().decode("latin-1"),
-    })
+    status, headers, body = stack.http(
+        "PATCH",
+        "/api/v1/a%20b/c?x=1&x=2&y=%2B",
+        b'{"n": 1}',
+        **{
+            "content-type": "application/json",
+            "X-Mine": "ü".encode().decode("latin-1"),
+        },
+    )
 
     answer = json.loads(body)
     assert status == 201
@@ -51,7 +56,9 @@ def test_a_foreign_host_name_is_refused(stack: LocalStack) -> None:
     assert stack.http("GET", "/api/v1/x", Host="evil.example")[0] == 403
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the kernel's list of sockets (/proc/net/tcp) is missing")
+@pytest.mark.skipif(
+    not Path("/proc/net/tcp").exists(), reason="the kernel's list of sockets (/proc/net/tcp) is missing"
+)
 @pytest.mark.parametrize("which", ["gateway", "aws"])
 def test_only_the_loopback_interface_is_bound(stack: LocalStack, which: str) -> None:
     port = stack.port if which == "gateway" else int(stack.info.aws_endpoint_url.rpartition(":")[2])

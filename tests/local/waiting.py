@@ -9,7 +9,7 @@ from typing import TypeVar
 Value = TypeVar("Value")
 
 
-def until(look: Callable[[], Value], *, within_s: float = 20.0, what: str = "the condition") -> Value:
+def until(look: Callable[[], Value | None], *, within_s: float = 20.0, what: str = "the condition") -> Value:
     """Call `look` until it returns something true; returns that. Fails after `within_s` seconds with the last value."""
     deadline = time.monotonic() + within_s
     while True:

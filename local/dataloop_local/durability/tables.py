@@ -34,9 +34,7 @@ def table_shape(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def side_records() -> dict[str, list[Any]]:
-    return {
-        name: [[*key, value] for key, value in list(store()._data.items())] for name, store in _SIDE_STORES.items()
-    }
+    return {name: [[*key, value] for key, value in list(store()._data.items())] for name, store in _SIDE_STORES.items()}
 
 
 def restore_side_records(records: dict[str, list[Any]]) -> None:
@@ -80,10 +78,7 @@ def apply_item_record(changes: Iterable[list[Any]]) -> None:
         if table is None:
             # A table of a deploy that never finished; the next start deploys again.
             continue
-        if item is None:
-            old = dynamodb._remove_item(table, pk, sk)
-        else:
-            old = dynamodb._set_item(table, pk, sk, item)
+        old = dynamodb._remove_item(table, pk, sk) if item is None else dynamodb._set_item(table, pk, sk, item)
         if change is not None:
             _append_stream_record(account, region, name, table, stream_record(table, region, change, old, item))
 

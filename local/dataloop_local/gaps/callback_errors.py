@@ -20,7 +20,7 @@ _token: ContextVar[str | None] = ContextVar("dataloop_task_token", default=None)
 def install() -> None:
     stock_callback, stock_call = stepfunctions._invoke_with_callback, stepfunctions._call_lambda
 
-    def invoke_with_callback(resource: str, data: Any, token: str, state: dict) -> Any:
+    def invoke_with_callback(resource: str, data: Any, token: str, state: dict[str, Any]) -> Any:
         reset = _token.set(token)
         try:
             return stock_callback(resource, data, token, state)

@@ -70,6 +70,8 @@ def _collect_items(keeper: Keeper, request: _Request) -> None:
     stock_set, stock_remove = dynamodb._set_item, dynamodb._remove_item
 
     def record(change: list[Any]) -> None:
+        if keeper.restoring:
+            return
         if request.changes is not None:
             request.changes.append(change)
         else:
@@ -118,7 +120,9 @@ def _collect_tokens(request: _Request) -> None:
 def _commit_before_answer(keeper: Keeper, request: _Request) -> None:
     stock_handle: Callable[..., Awaitable[tuple[int, dict[str, str], Any]]] = dynamodb.handle_request
 
-    async def handle_request(method: str, path: str, headers: dict, body: bytes, query: dict) -> tuple:
+    async def handle_request(
+        method: str, path: str, headers: dict[str, Any], body: bytes, query: dict[str, Any]
+    ) -> tuple[Any, ...]:
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action not in _ITEM_ACTIONS and action not in _TABLE_ACTIONS:
             return await stock_handle(method, path, headers, body, query)

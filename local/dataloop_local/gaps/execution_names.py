@@ -17,7 +17,7 @@ from ministack.services import stepfunctions
 def install() -> None:
     stock_start = stepfunctions._start_execution
 
-    def start(data: dict[str, Any]) -> tuple:
+    def start(data: dict[str, Any]) -> tuple[Any, ...]:
         name = data.get("name")
         machine = stepfunctions._state_machines.get(data.get("stateMachineArn", ""))
         if name and machine:
@@ -25,9 +25,9 @@ def install() -> None:
             running = stepfunctions._executions.get(arn)
             same = running is not None and running["input"] == data.get("input", "{}")
             if same and running["status"] == "RUNNING":
-                again: tuple = json_response({"executionArn": arn, "startDate": running["startDate"]})
+                again: tuple[Any, ...] = json_response({"executionArn": arn, "startDate": running["startDate"]})
                 return again
-        response: tuple = stock_start(data)
+        response: tuple[Any, ...] = stock_start(data)
         return response
 
     stepfunctions._start_execution = start

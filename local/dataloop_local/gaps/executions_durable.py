@@ -49,7 +49,10 @@ def restore(keeper: Keeper) -> None:
     for execution in stepfunctions._executions.all_values():
         if execution["status"] == "RUNNING" or execution.get("error") == _STOCK_RESTART_ERROR:
             execution.update(
-                status="FAILED", error=RESTART_ERROR, cause=RESTART_CAUSE, stopDate=execution.get("stopDate") or now_iso()
+                status="FAILED",
+                error=RESTART_ERROR,
+                cause=RESTART_CAUSE,
+                stopDate=execution.get("stopDate") or now_iso(),
             )
 
 

@@ -15,8 +15,9 @@ from dataloop_local.gaps import (
     lambda_latency,
     lambda_limits,
     nested_executions,
+    s3_checksums,
     s3_durable,
-    s3_post_checksum,
+    s3_signature_v2,
     sagemaker_integration,
     sagemaker_service,
     schedules,
@@ -42,7 +43,8 @@ def install_all(runtime: Installation) -> None:
     dynamodb_durable.install(runtime.keeper)
     stream_consumers.install(runtime.keeper)
     s3_durable.install(fsync=settings.fsync)
-    s3_post_checksum.install()
+    s3_checksums.install()
+    s3_signature_v2.install()
     unpacked = lambda_errors.install(settings.code_dir)
     lambda_environment.install(unpacked, {"AWS_ENDPOINT_URL": runtime.endpoint_url})
     lambda_limits.install(environments=settings.environments_per_function, wait_s=settings.environment_wait_s)

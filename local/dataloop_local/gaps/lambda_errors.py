@@ -18,6 +18,7 @@ import tempfile
 import threading
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
@@ -62,7 +63,7 @@ class UnpackedCode:
             raise
 
 
-def is_python(config: dict) -> bool:
+def is_python(config: dict[str, Any]) -> bool:
     return str(config.get("Runtime", "")).startswith("python")
 
 
@@ -70,13 +71,13 @@ def install(code_dir: Path) -> UnpackedCode:
     unpacked = UnpackedCode(code_dir)
     stock_class, stock_warm = lambda_runtime._worker_class_for, lambda_svc._execute_function_warm
 
-    def worker_class(config: dict) -> type:
+    def worker_class(config: dict[str, Any]) -> type:
         return lambda_runtime.ProvidedWorker if is_python(config) else stock_class(config)
 
-    def execute_warm(function: dict, event: dict, request_id: str) -> dict:
+    def execute_warm(function: dict[str, Any], event: dict[str, Any], request_id: str) -> dict[str, Any]:
         config = function.get("config") or function
         run = lambda_svc._execute_function_provided_warm if is_python(config) else stock_warm
-        result: dict = run(function, event, request_id)
+        result: dict[str, Any] = run(function, event, request_id)
         return result
 
     lambda_svc._provided_runtime_code_dir = unpacked.folder_of

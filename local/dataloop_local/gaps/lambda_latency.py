@@ -26,7 +26,7 @@ def install() -> None:
         text: str = worker._drain_stderr()
         return text
 
-    def handler_class(worker: Any, generation: int, pending: queue.Queue) -> type:
+    def handler_class(worker: Any, generation: int, pending: queue.Queue[Any]) -> type:
         handler: type = stock_handler(worker, generation, pending)
         handler.disable_nagle_algorithm = True  # type: ignore[attr-defined]
         handler.wbufsize = -1  # type: ignore[attr-defined]

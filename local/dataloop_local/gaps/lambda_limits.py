@@ -11,6 +11,7 @@ tests/local/test_stock_gaps.py::test_stock_has_no_environment_limit.
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from ministack.services import lambda_svc
 
@@ -21,13 +22,13 @@ def install(*, environments: int, wait_s: float) -> None:
     lock = threading.Lock()
     stock = lambda_svc._execute_function_provided_warm
 
-    def execute(function: dict, event: dict, request_id: str) -> dict:
+    def execute(function: dict[str, Any], event: dict[str, Any], request_id: str) -> dict[str, Any]:
         name = (function.get("config") or function).get("FunctionArn", "")
         with lock:
             slot = slots.setdefault(name, threading.BoundedSemaphore(environments))
         waited_for = slot.acquire(timeout=wait_s)
         try:
-            result: dict = stock(function, event, request_id)
+            result: dict[str, Any] = stock(function, event, request_id)
             return result
         finally:
             if waited_for:

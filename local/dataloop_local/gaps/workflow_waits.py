@@ -53,7 +53,7 @@ def install() -> None:
     stock_task, stock_timeout = stepfunctions._execute_task, stepfunctions._invoke_resource_with_timeout
     stock_fail = stepfunctions._fail_execution
 
-    def execute_task(state: dict, raw_input: Any, execution: dict, context: dict) -> Any:
+    def execute_task(state: dict[str, Any], raw_input: Any, execution: dict[str, Any], context: dict[str, Any]) -> Any:
         token = _current.set(Waiting(execution))
         try:
             return stock_task(state, raw_input, execution, context)
@@ -69,7 +69,7 @@ def install() -> None:
                 waiting.time_out()
             raise
 
-    def fail_execution(execution: dict, error: str, cause: str) -> None:
+    def fail_execution(execution: dict[str, Any], error: str, cause: str) -> None:
         if execution["status"] == "RUNNING":
             stock_fail(execution, error, cause)
 

@@ -27,10 +27,12 @@ def tap_dynamodb(meter: Meter) -> None:
     _watch_items(touched)
     stock = dynamodb.handle_request
 
-    async def handle_request(method: str, path: str, headers: dict, body: bytes, query: dict) -> tuple:
+    async def handle_request(
+        method: str, path: str, headers: dict[str, Any], body: bytes, query: dict[str, Any]
+    ) -> tuple[Any, ...]:
         action = headers.get("x-amz-target", "").rpartition(".")[2]
         if action not in _WRITES and action not in _READS:
-            answer: tuple = await stock(method, path, headers, body, query)
+            answer: tuple[Any, ...] = await stock(method, path, headers, body, query)
             return answer
         # The emulator answers DynamoDB requests without awaiting anything: nothing else runs on this thread meanwhile.
         touched.changes, touched.bytes_read = [], 0
@@ -75,7 +77,9 @@ def _watch_items(touched: _Touched) -> None:
     dynamodb._paginate_evaluated_items = page
 
 
-def _write_units(action: str, request: dict[str, Any], status: int, changes: list[tuple[dict, Any, Any]]) -> int:
+def _write_units(
+    action: str, request: dict[str, Any], status: int, changes: list[tuple[dict[str, Any], Any, Any]]
+) -> int:
     transactional = action == "TransactWriteItems"
     if changes:
         units = sum(capacity.item_write_units(t, old, new, transactional=transactional) for t, old, new in changes)

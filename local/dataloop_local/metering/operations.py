@@ -21,7 +21,9 @@ _S3_SUBRESOURCES = {
 _S3_VERBS = {"GET": "Get", "PUT": "Put", "DELETE": "Delete", "HEAD": "Head", "POST": "Post"}
 
 
-def operation_of(service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> str:
+def operation_of(
+    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
+) -> str:
     target = headers.get("x-amz-target", "")
     if target:
         return target.rpartition(".")[2]

@@ -19,7 +19,7 @@ from dataloop_local.metering.dynamodb_tap import tap_dynamodb
 from dataloop_local.metering.meter import Meter
 from dataloop_local.metering.operations import operation_of
 
-Handler = Callable[..., Awaitable[tuple]]
+Handler = Callable[..., Awaitable[tuple[Any, ...]]]
 
 _COUNTED = ("dynamodb", "s3", "sqs", "events", "states", "lambda", "sagemaker", "logs", "scheduler", "monitoring")
 # EventBridge bills an event per 64 KB of payload.
@@ -36,7 +36,9 @@ def tap(meter: Meter) -> None:
 
 
 def _counting(meter: Meter, service: str, stock: Handler) -> Handler:
-    async def handle(method: str, path: str, headers: dict, body: bytes, query: dict, **rest: Any) -> tuple:
+    async def handle(
+        method: str, path: str, headers: dict[str, Any], body: bytes, query: dict[str, Any], **rest: Any
+    ) -> tuple[Any, ...]:
         operation = operation_of(service, method, path, headers, body, query)
         meter.add("calls", service, operation)
         if service == "s3" and method in ("PUT", "POST"):
@@ -45,7 +47,7 @@ def _counting(meter: Meter, service: str, stock: Handler) -> Handler:
             entries = json.loads(body or b"{}").get("Entries", [])
             units = sum(max(1, math.ceil(len(json.dumps(entry)) / _EVENT_UNIT_BYTES)) for entry in entries)
             meter.add("eventbridge", "events", amount=units)
-        answer: tuple = await stock(method, path, headers, body, query, **rest)
+        answer: tuple[Any, ...] = await stock(method, path, headers, body, query, **rest)
         if service == "s3" and method == "GET" and isinstance(answer[2], bytes):
             meter.add("s3", "bytes_out", amount=len(answer[2]))
         return answer
@@ -56,9 +58,11 @@ def _counting(meter: Meter, service: str, stock: Handler) -> Handler:
 def _tap_lambda(meter: Meter) -> None:
     stock = lambda_svc._execute_function_dispatch
 
-    def dispatch(function: dict, config: dict, event: Any, request_id: str, started: float) -> dict:
+    def dispatch(
+        function: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float
+    ) -> dict[str, Any]:
         begun = time.monotonic()
-        result: dict = stock(function, config, event, request_id, started)
+        result: dict[str, Any] = stock(function, config, event, request_id, started)
         name = config.get("FunctionName", "unknown")
         # Lambda bills whole milliseconds (Lambda pricing); a wait for a free environment here is not billed there, but
         # cannot be told apart from the function's own time.
@@ -76,13 +80,15 @@ def _tap_lambda(meter: Meter) -> None:
 def _tap_workflows(meter: Meter) -> None:
     stock_event, stock_task = stepfunctions._add_event, stepfunctions._run_sub_machine
 
-    def add_event(execution: dict, kind: str, details: dict | None = None) -> Any:
+    def add_event(execution: dict[str, Any], kind: str, details: dict[str, Any] | None = None) -> Any:
         machine = execution["stateMachineArn"].rpartition(":")[2]
         if kind.endswith("StateEntered") and "mapRunArn" not in execution:
             meter.add("stepfunctions", "transitions", machine)
         return stock_event(execution, kind, details)
 
-    def run_sub_machine(states: dict, start: str, data: Any, execution: dict, context: dict) -> Any:
+    def run_sub_machine(
+        states: dict[str, Any], start: str, data: Any, execution: dict[str, Any], context: dict[str, Any]
+    ) -> Any:
         begun = time.monotonic()
         try:
             return stock_task(states, start, data, execution, context)

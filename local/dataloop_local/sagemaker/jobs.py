@@ -213,7 +213,12 @@ class Jobs:
         self._end(job, "Completed")
 
     def _execute(
-        self, job: _Running, base: Path, command: list[str], variables: dict[str, str], checkpoints: CheckpointSync | None
+        self,
+        job: _Running,
+        base: Path,
+        command: list[str],
+        variables: dict[str, str],
+        checkpoints: CheckpointSync | None,
     ) -> tuple[int, bool, JobLog]:
         limit_s = (job.record.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds", _DEFAULT_RUNTIME_S)
         log = JobLog(job.kind, job.record[store.NAME_FIELD[job.kind]], base.parent / "output.log")

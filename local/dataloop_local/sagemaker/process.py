@@ -26,7 +26,9 @@ def local_path(base: Path, container_path: str) -> Path:
 
 def local_command(base: Path, entrypoint: list[str], arguments: list[str]) -> list[str]:
     """The container's command with its /opt/ml rewritten, and its Python replaced by this one (no containers here)."""
-    command = [str(local_path(base, part)) if part.startswith(CONTAINER_BASE) else part for part in [*entrypoint, *arguments]]
+    command = [
+        str(local_path(base, part)) if part.startswith(CONTAINER_BASE) else part for part in [*entrypoint, *arguments]
+    ]
     if command[0] in ("python", "python3"):
         command[0] = sys.executable
     return command
@@ -73,7 +75,9 @@ class JobProcess:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
-    def wait(self, *, grace_s: float, deadline: float, every_s: float, meanwhile: Callable[[], None]) -> tuple[int, bool]:
+    def wait(
+        self, *, grace_s: float, deadline: float, every_s: float, meanwhile: Callable[[], None]
+    ) -> tuple[int, bool]:
         """Wait for the end, calling `meanwhile` about every `every_s` seconds.
 
         `deadline` (monotonic clock): then the job is stopped as if by a client. Returns (exit code, whether the deadline

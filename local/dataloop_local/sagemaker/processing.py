@@ -26,7 +26,9 @@ def check(request: dict[str, Any]) -> None:
         _check_path(source.get("LocalPath", ""))
     for output in _outputs(request):
         if "S3Output" not in output:
-            raise SageMakerError("ValidationException", f"output {output['OutputName']!r}: only S3Output is supported here")
+            raise SageMakerError(
+                "ValidationException", f"output {output['OutputName']!r}: only S3Output is supported here"
+            )
         _check_path(output["S3Output"].get("LocalPath", ""))
 
 

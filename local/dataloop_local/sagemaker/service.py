@@ -157,7 +157,9 @@ def stop_job(kind: str, name: str) -> None:
     jobs().stop(kind, _find(kind, name))
 
 
-async def handle_request(method: str, path: str, headers: dict, body: bytes, query: dict) -> tuple:
+async def handle_request(
+    method: str, path: str, headers: dict[str, Any], body: bytes, query: dict[str, Any]
+) -> tuple[Any, ...]:
     """ministack's entry point: JSON in, JSON out (protocol json 1.1)."""
     del method, path, query
     operation = headers.get("x-amz-target", "").rpartition(".")[2]

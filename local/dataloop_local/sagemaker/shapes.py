@@ -10,6 +10,9 @@ import botocore.session
 from botocore.model import ServiceModel, Shape
 from botocore.validate import ParamValidator
 
+# A refused value is quoted, but a whole file that was passed by mistake is not.
+_SHOWN_MAX = 200
+
 
 class SageMakerError(Exception):
     """An error the API answers with; `code` is the name in the service model."""
@@ -44,22 +47,29 @@ def _constraint_errors(shape: Shape, value: Any, where: str) -> list[str]:
     if value is None:
         return []
     if shape.type_name == "structure":
-        members: dict[str, Shape] = shape.members  # type: ignore[attr-defined]
-        return [e for name, v in value.items() if name in members for e in _constraint_errors(members[name], v, f"{where}.{name}")]
+        members: dict[str, Shape] = shape.members
+        return [
+            e
+            for name, v in value.items()
+            if name in members
+            for e in _constraint_errors(members[name], v, f"{where}.{name}")
+        ]
     found = _own_errors(shape, value, where.lstrip("."))
     if shape.type_name == "list":
         for index, item in enumerate(value):
-            found += _constraint_errors(shape.member, item, f"{where}[{index}]")  # type: ignore[attr-defined]
+            found += _constraint_errors(shape.member, item, f"{where}[{index}]")
     elif shape.type_name == "map":
         for key, item in value.items():
-            found += _constraint_errors(shape.key, key, f"{where}.key")  # type: ignore[attr-defined]
-            found += _constraint_errors(shape.value, item, f"{where}.{key}")  # type: ignore[attr-defined]
+            found += _constraint_errors(shape.key, key, f"{where}.key")
+            found += _constraint_errors(shape.value, item, f"{where}.{key}")
     return found
 
 
 def _own_errors(shape: Shape, value: Any, where: str) -> list[str]:
     limits = shape.metadata
-    start = f"Value {value!r} at '{where}' failed to satisfy constraint: Member must"
+    shown = repr(value)
+    shown = shown if len(shown) <= _SHOWN_MAX else f"{shown[:_SHOWN_MAX]}…"
+    start = f"Value {shown} at '{where}' failed to satisfy constraint: Member must"
     found = []
     size = len(value) if isinstance(value, str | list | dict) else value
     if "max" in limits and isinstance(size, int | float) and size > limits["max"]:

@@ -21,7 +21,7 @@ Record = dict[str, Any]
 # (kind, name) -> record. One dictionary a process, as in every ministack service.
 records = AccountRegionScopedDict()
 _lock = threading.RLock()
-_log: Callable[[dict[str, Any]], None] = lambda record: None
+_log: Callable[[dict[str, Any]], None] | None = None
 
 STATUS_FIELD = {TRAINING: "TrainingJobStatus", PROCESSING: "ProcessingJobStatus"}
 NAME_FIELD = {TRAINING: "TrainingJobName", PROCESSING: "ProcessingJobName"}
@@ -36,7 +36,7 @@ ENDED = {"Completed", "Failed", "Stopped"}
 
 def log_with(append: Callable[[dict[str, Any]], None]) -> None:
     """Send every change to the write-ahead log from now on."""
-    global _log  # noqa: PLW0603 - the module is the service, like every ministack service
+    global _log
     _log = append
 
 
@@ -67,7 +67,8 @@ def save(kind: str, name: str, record: Record) -> None:
     """Make the record's present content durable."""
     with _lock:
         record["LastModifiedTime"] = time.time()
-        _log({"sagemaker": [get_account_id(), get_region(), f"{kind}/{name}", dict(record)]})
+        if _log is not None:
+            _log({"sagemaker": [get_account_id(), get_region(), f"{kind}/{name}", dict(record)]})
 
 
 def restore(recovered: list[list[Any]]) -> None:

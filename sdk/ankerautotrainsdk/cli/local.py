@@ -54,7 +54,7 @@ def up(
         "state_dir": folder,
         "port": port,
         "anonymous": anonymous,
-        "allow_roots": [root.expanduser().resolve() for root in allow_root or []],
+        "allow_roots": [str(root.expanduser().resolve()) for root in allow_root or []],
         "allow_url_hosts": list(allow_url_host or []),
         "parameters": {},
         "timeout_s": timeout,
@@ -62,9 +62,8 @@ def up(
     if detach:
         _announce(_public(_asked("up", **wanted)), folder, "")
         return
-    running = session.running_runtime(folder)
-    if running:
-        raise LocalRuntimeError(f"it is running already (pid {running['pid']}): see dataloop local status")
+    if _asked("status", state_dir=folder) is not None:
+        raise LocalRuntimeError("it is running already: see dataloop local status")
     _in_foreground(folder, wanted)
 
 
@@ -73,8 +72,7 @@ def down(state: State = None, as_json: Json = False) -> None:
     """Stop the service; what it keeps stays."""
     use(as_json)
     folder = _state(state)
-    was_running = session.running_runtime(folder) is not None
-    _asked("down", state_dir=folder)
+    was_running = bool(_asked("down", state_dir=folder))
     session.remove_note(folder)
     text = "stopped" if was_running else "it was not running"
     output.emit({"state_dir": str(folder), "stopped": was_running}, text)
@@ -86,8 +84,7 @@ def status(state: State = None, as_json: Json = False) -> None:
     use(as_json)
     folder = _state(state)
     info = _asked("status", state_dir=folder)
-    running = session.running_runtime(folder) is not None
-    if info is None or not running:
+    if info is None:
         output.emit({"running": False, "state_dir": str(folder)}, f"not running (state: {folder})")
         return
     # The key is for `up` to show; status is what people paste into reports.
@@ -110,7 +107,7 @@ def reset(
         typer.confirm(f"Delete everything in {folder}?", abort=True, err=True)
     _asked("reset", state_dir=folder)
     session.remove_note(folder)
-    output.emit({"state_dir": str(folder), "reset": True}, f"{folder} is empty")
+    output.emit({"state_dir": str(folder), "reset": True}, f"{folder} is deleted")
 
 
 def _state(given: Path | None) -> Path:
@@ -137,7 +134,10 @@ def _asked(verb: str, **arguments: Any) -> Any:
     except (KeyboardInterrupt, SystemExit):
         raise
     except Exception as error:
-        raise LocalRuntimeError(str(error) or type(error).__name__, details={"verb": verb}) from error
+        # The runtime's message may end with its log: one line for people, all of it for programs.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        message = lines[0] if len(lines) == 1 else f"{lines[0].rstrip(':')}: {lines[-1]}"
+        raise LocalRuntimeError(message, details={"verb": verb, "log": lines[1:]}) from error
 
 
 def _public(info: Any) -> dict[str, Any]:
@@ -162,7 +162,8 @@ def _in_foreground(folder: Path, wanted: dict[str, Any]) -> None:
     try:
         runtime = _public(_asked("up", **wanted))
         _announce(runtime, folder, "\nCtrl-C stops it.")
-        while session.is_alive(int(runtime["pid"])):
+        # Its own lock says whether it lives: its process, a child of ours, would stay behind as a zombie.
+        while _asked("status", state_dir=folder) is not None:
             time.sleep(0.5)
         raise LocalRuntimeError("the service ended by itself; its log is in the state folder")
     except KeyboardInterrupt:

@@ -44,14 +44,21 @@ def table(value: Any, rows: Iterable[Any], columns: Sequence[str], note: str = "
         emit(value)
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    drawn = Table(*columns, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
+    cells = [[_short(row.get(column)) for column in columns] for row in rows]
+    heads = []
+    for place, column in enumerate(columns):
+        # An id that is cut short is of no use: the other columns give way.
+        is_id = column == "uid" or column.endswith("_id")
+        heads.append(Column(column, min_width=max((len(row[place]) for row in cells), default=0) if is_id else None))
+    drawn = Table(*heads, box=None, header_style="bold", pad_edge=False)
+    for row in cells:
         # Text, not str: rich would read square brackets in a name as markup.
-        drawn.add_row(*(Text(_short(row.get(column))) for column in columns))
-    console = Console(soft_wrap=not sys.stdout.isatty(), highlight=False)
+        drawn.add_row(*(Text(cell) for cell in row))
+    # A pipe or a file has no width, and must not lose text to one.
+    console = Console(width=None if sys.stdout.isatty() else 1000, highlight=False)
     console.print(drawn)
     if note:
         console.print(Text(note, style="dim"))

@@ -27,8 +27,7 @@ class DatasetCalls(TaskCalls):
         Cost: one call.  Source: SDK `create_dataset`.
         """
         body = checked_dict(dataset_info, "dataset_info")
-        # Sent twice, the second would be refused as a duplicate of the first.
-        return DatasetResult(self._transport.post("/datasets", body, may_repeat=False))
+        return DatasetResult(self._transport.post_keyed("/datasets", body))
 
     def link_dataset(
         self,
@@ -82,7 +81,7 @@ class DatasetCalls(TaskCalls):
         wait: return only when the build is over, and raise TaskFailed when it failed.
         Raises NotFound, IllegalTransition (already building or built).
         """
-        task = Task(self._transport.post(f"{route('datasets', dataset_id)}/build", may_repeat=False))
+        task = Task(self._transport.post_keyed(f"{route('datasets', dataset_id)}/build"))
         return self._maybe_wait(task, wait, timeout_s)
 
     def download_dataset(

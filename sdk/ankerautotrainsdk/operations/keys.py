@@ -23,7 +23,7 @@ class KeyCalls(Calls):
         if isinstance(scopes, str):
             raise InvalidInput("scopes must be a list", details={"field": "scopes"})
         body = without_none(name=name, scopes=list(scopes), expires_in_days=expires_in_days)
-        return KeyResult(self._transport.post("/keys", body, may_repeat=False))
+        return KeyResult(self._transport.post_once("/keys", body))
 
     def list_keys(self, *, limit: int | None = None, cursor: str | None = None) -> Page[Record]:
         """The keys of this tenant, without their secrets."""

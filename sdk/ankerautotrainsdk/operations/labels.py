@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+from ankerautotrainsdk.errors import ApiError, LimitExceeded
 from ankerautotrainsdk.operations.base import Calls, checked_dict, every
 from ankerautotrainsdk.progress import Bar
 from ankerautotrainsdk.results import AnnotationResult, BatchResult, Page, RawDataResult, Record
@@ -91,10 +92,24 @@ class LabelCalls(Calls):
         show = self._progress if len(rows) > _BATCH_ITEMS else False
         with Bar(show, len(rows), name, "item") as bar:
             for chunk in _chunks(rows):
-                answer = self._transport.post(route_, {"items": chunk})
-                outcomes.extend(BatchResult.from_answer(answer["results"], kind))
+                outcomes.extend(self._send_batch(route_, chunk, kind))
                 bar.advance(len(chunk))
         return BatchResult(outcomes)
+
+    def _send_batch(
+        self, route_: str, rows: list[dict[str, Any]], kind: Callable[[Mapping[str, Any]], R]
+    ) -> list[R | ApiError]:
+        try:
+            return list(BatchResult.from_answer(self._transport.post(route_, {"items": rows})["results"], kind))
+        except LimitExceeded as error:
+            # Annotations with thousands of boxes: too many bytes for one call. Halved, they fit.
+            if len(rows) == 1:
+                return [error]
+            half = len(rows) // 2
+            return [
+                *self._send_batch(route_, rows[:half], kind),
+                *self._send_batch(route_, rows[half:], kind),
+            ]
 
 
 def _chunks(rows: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -21,6 +21,7 @@ class ReleaseCalls(TaskCalls):
         *,
         require_approval: bool | None = None,
         force: bool | None = None,
+        gate: Mapping[str, Any] | None = None,
         wait: bool = False,
         timeout_s: float | None = None,
     ) -> Task:
@@ -28,11 +29,12 @@ class ReleaseCalls(TaskCalls):
 
         name: what devices ask for; by default decided by the service.
         require_approval: hold until somebody approves (up to 7 days); force: publish although the gate says no.
+        gate: {"margin", "max_class_drop", "min_primary"} instead of the service's own thresholds.
         wait: return only when it is published; TaskFailed says why not. A release that needs approval waits for it.
-        Raises NotFound, Conflict, Forbidden (scope `release`).
+        Raises NotFound, Conflict, GateRefused, Forbidden (scope `release`).
         """
-        body = without_none(model_id=model_id, name=name, require_approval=require_approval, force=force)
-        return self._maybe_wait(Task(self._transport.post("/releases", body, may_repeat=False)), wait, timeout_s)
+        body = without_none(model_id=model_id, name=name, require_approval=require_approval, force=force, gate=gate)
+        return self._maybe_wait(Task(self._transport.post_keyed("/releases", body)), wait, timeout_s)
 
     def approve(self, release_id: str, comment: str | None = None) -> Record:
         """Approve a release that waits for it. Raises NotFound, IllegalTransition."""
@@ -55,7 +57,7 @@ class ReleaseCalls(TaskCalls):
     def rollback(self, name: str) -> Record:
         """Go back to the release before the current one. Raises NotFound, IllegalTransition (there is none before)."""
         # Sent twice, it would go back two releases.
-        return Record(self._transport.post(f"{route('releases', name)}/rollback", may_repeat=False))
+        return Record(self._transport.post_once(f"{route('releases', name)}/rollback"))
 
     def create_loop(self, loop: Mapping[str, Any] | None = None, /, **fields: Any) -> Record:
         """Set up retraining without a call.
@@ -65,7 +67,7 @@ class ReleaseCalls(TaskCalls):
         release_name, require_approval.
         Raises Conflict (name taken), InvalidInput.
         """
-        return Record(self._transport.post("/loops", {**(loop or {}), **fields}, may_repeat=False))
+        return Record(self._transport.post_keyed("/loops", {**(loop or {}), **fields}))
 
     def get_loop(self, loop_id: str) -> Record:
         """A loop with its last decisions. Raises NotFound."""
@@ -79,7 +81,7 @@ class ReleaseCalls(TaskCalls):
         self, loop_id: str, *, force: bool = False, wait: bool = False, timeout_s: float | None = None
     ) -> Task:
         """Run a loop now; force: even when there is not enough new by its thresholds. Raises NotFound, Conflict."""
-        task = Task(self._transport.post(f"{route('loops', loop_id)}/start", {"force": force}, may_repeat=False))
+        task = Task(self._transport.post_once(f"{route('loops', loop_id)}/start", {"force": force}))
         return self._maybe_wait(task, wait, timeout_s)
 
     def _decide(self, release_id: str, verdict: str, comment: str | None) -> Record:

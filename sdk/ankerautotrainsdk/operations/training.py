@@ -117,5 +117,4 @@ class TrainingCalls(TaskCalls):
         return every(page)
 
     def _start(self, route_: str, body: dict[str, Any]) -> Task:
-        # Sent twice, it would run twice.
-        return Task(self._transport.post(route_, body, may_repeat=False))
+        return Task(self._transport.post_keyed(route_, body))

@@ -13,7 +13,7 @@ BASE = pathlib.Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 def train():
     parameters = json.loads((BASE / "input/config/hyperparameters.json").read_text())
     checkpoints = BASE / "checkpoints"
-    print("training with", json.dumps(parameters, sort_keys=True), flush=True)
+    sys.stdout.write(f"training with {json.dumps(parameters, sort_keys=True)}\n")
     (BASE / "output/data/seen.json").write_text(json.dumps(_seen()))
     (BASE / "model/model.txt").write_text("weights")
     if parameters.get("fail"):
@@ -22,7 +22,7 @@ def train():
     if parameters.get("wait"):
         (checkpoints / "progress.json").write_text(json.dumps({"pid": os.getpid(), "done": 1}))
         if parameters["wait"] == "stubborn":
-            signal.signal(signal.SIGTERM, lambda *_: print("ignoring", flush=True))
+            signal.signal(signal.SIGTERM, lambda *_: sys.stdout.write("ignoring\n"))
         else:
             signal.signal(signal.SIGTERM, lambda *_: _leave(checkpoints))
         while True:
@@ -44,7 +44,7 @@ def _seen():
 
 
 def process():
-    print("processing", flush=True)
+    sys.stdout.write("processing\n")
     if os.environ.get("PROBE_FAIL"):
         sys.exit("processing was told to fail")
     output = BASE / "processing/output"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -28,6 +30,8 @@ from dataloop.settings import Settings
 MAX_PARAMETER = 2500
 MAX_PARAMETERS = 80
 VOLUME_GB = 100
+# A file of an archive that is being streamed cannot be read twice, and an upload may have to: it waits here.
+SPOOL_BYTES = 32 * 1024 * 1024
 REPORT_FILES = ("metrics.json", "curves.json", "confusion.json", "history.json", "predictions.jsonl")
 
 
@@ -220,7 +224,10 @@ class TrainingService:
                 body = archive.extractfile(member)
                 assert body is not None  # isfile says so
                 key = f"{prefix}/{path.as_posix().removeprefix('./')}"
-                self._artifacts.upload_stream(body, key)
+                with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
+                    shutil.copyfileobj(body, spool)
+                    spool.seek(0)
+                    self._artifacts.upload_stream(spool, key)
                 found.append({"key": key, "name": path.name, "size_bytes": member.size})
         return found
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import sys
 import time
 
 import boto3
 import shared_layer
+from botocore.config import Config
 
+_s3 = boto3.client("s3", config=Config(signature_version="s3v4"))
 _table = boto3.resource("dynamodb").Table(os.environ["PROBE_TABLE"])
 
 
@@ -28,7 +31,7 @@ def _http(event):
         _table.put_item(Item={"pk": "http", "sk": event["queryStringParameters"]["id"], "n": 1})
         return {"statusCode": 200, "body": "{}"}
     if path == "/api/v1/presign":
-        url = boto3.client("s3").generate_presigned_url("get_object", Params=json.loads(event["body"]), ExpiresIn=300)
+        url = _s3.generate_presigned_url("get_object", Params=json.loads(event["body"]), ExpiresIn=300)
         return {"statusCode": 200, "body": json.dumps({"url": url})}
     keep = ("rawPath", "rawQueryString", "headers", "body", "isBase64Encoded", "cookies")
     return {
@@ -57,5 +60,5 @@ _OPERATIONS = {
     "environment": lambda event, context: dict(os.environ),
     "layer": lambda event, context: {"name": shared_layer.NAME, "file": shared_layer.__file__, "pid": os.getpid()},
     "put": lambda event, context: _table.put_item(Item=event["item"]) and {},
-    "print": lambda event, context: print(event["text"]),
+    "print": lambda event, context: sys.stdout.write(event["text"] + "\n"),
 }

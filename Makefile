@@ -1,0 +1,69 @@
+# One verb a task. Needs Python 3.11 or newer and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEPLOY_VENV ?= .venv-deploy
+DEPLOY_BIN := $(DEPLOY_VENV)/bin
+DATA ?=
+REPORT ?= demo-report
+STAGE ?= dev
+
+.PHONY: help demo test lint types unit local bench docs events lock deploy clean
+
+help:
+	@echo "make demo     the whole loop on real images, on this machine; writes $(REPORT)/index.html"
+	@echo "make demo DATA=folder   the same with your own COCO folder"
+	@echo "make test     everything that proves the project"
+	@echo "make local    start the application on http://127.0.0.1:8000 (stop: make local-down)"
+	@echo "make bench    the budgets, each against its rival in the same run"
+	@echo "make lint     ruff, mypy, import rules"
+	@echo "make docs     regenerate what is generated: OpenAPI, event schemas"
+	@echo "make deploy   deploy to AWS with sam, from an environment of its own (docs/deploy.md)"
+
+# torch goes first and alone: asked for by name and version, so that a machine with a CPU build of its own takes that.
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip==26.3"
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[cli,local,train,demo,dev]"
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/python -m dataloop_demo --report "$(REPORT)" $(if $(DATA),--data "$(DATA)")
+
+test: lint unit
+
+unit: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+local: $(READY)
+	$(BIN)/dataloop local up --detach
+
+local-down: $(READY)
+	$(BIN)/dataloop local down
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+docs events: $(READY)
+	$(BIN)/python -m docs.generate
+	$(BIN)/python -m events.generate
+
+# The versions everybody gets: what a fresh environment resolved to, without the project itself and torch's local tag.
+lock: $(READY)
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pip | sed 's/+cpu$$//' > requirements.lock
+
+deploy:
+	$(PYTHON) -m venv $(DEPLOY_VENV)
+	$(DEPLOY_BIN)/python -m pip install --quiet ".[deploy]"
+	$(DEPLOY_BIN)/python -m deploy --stage $(STAGE) $(if $(REGION),--region $(REGION)) $(ARGS)
+
+clean:
+	rm -rf $(VENV) $(DEPLOY_VENV) .aws-sam build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
