@@ -203,7 +203,7 @@ class Jobs:
         if overdue or job.stop_wanted.is_set():
             self._end(job, "Stopped")
             return
-        exit_message = _message(base / "output/failure") or (log.tail(_REASON_MAX) if code else "")
+        exit_message = _message(base / "output/message") or _message(base / "output/failure")
         if exit_message:
             record["ExitMessage"] = exit_message[:_REASON_MAX]
         if code != 0:
@@ -287,9 +287,10 @@ def first_transition(record: store.Record) -> None:
 
 
 def _algorithm_error(base: Path, log: JobLog, code: int) -> str:
-    """What the job wrote to output/failure, or else the end of its output; the exit code always fits."""
+    """What the job wrote to output/failure (a processing job: output/message), or else the end of its output; the exit code always fits."""
     suffix = f", exit code: {code}"
-    message = _message(base / "output/failure") or log.tail(_REASON_MAX) or "the job wrote nothing"
+    written = _message(base / "output/failure") or _message(base / "output/message")
+    message = written or log.tail(_REASON_MAX) or "the job wrote nothing"
     start = "AlgorithmError: "
     return f"{start}{message[: _REASON_MAX - len(start) - len(suffix)]}{suffix}"
 

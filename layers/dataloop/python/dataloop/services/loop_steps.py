@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -133,7 +134,7 @@ class LoopSteps:
             tenant,
             challenger.id,
             name=loop.release_name,
-            gate={name: getattr(loop.gate, name) for name in ("margin", "max_class_drop", "min_primary")},
+            gate=asdict(loop.gate),
             require_approval=loop.require_approval,
             task_id=release_id,
             parent_id=task.id,
