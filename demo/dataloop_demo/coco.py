@@ -137,9 +137,9 @@ def _shot(picture: Picture, root: Path, several_folders: bool) -> Shot:
 
 
 def _check_parts(first: Iterable[Shot], second: Iterable[Shot]) -> None:
-    counts = Counter(("second" if shot.split == "train" else "", shot.split)[0] or "val of round 2" for shot in second)
-    counts.update(shot.split for shot in first)
-    for part in ("train", "val", "test", "second"):
+    counts = Counter(shot.split for shot in first)
+    counts["newly labelled"] = sum(shot.split == "train" for shot in second)
+    for part in ("train", "val", "test", "newly labelled"):
         if not counts[part]:
             raise BadFolder(f"the {part} part came out empty: there are too few images")
     if not any(shot.boxes for shot in first if shot.split == "train"):
