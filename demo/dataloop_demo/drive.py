@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ankerautotrainsdk import AnkerAutoTrainSDK, DataloopError
+from ankerautotrainsdk import AnkerAutoTrainSDK
 from ankerautotrainsdk.results import Record, Task
 
 from dataloop_demo.narration import Narrator
@@ -76,18 +77,18 @@ def upload(client: AnkerAutoTrainSDK, shots: Round, directory: str, work: Path, 
 
 def _wait_until_registered(client: AnkerAutoTrainSDK, uids: set[str], since: datetime, narrator: Narrator) -> None:
     deadline = time.monotonic() + _REGISTRATION_S
-    waiting = set(uids)
     while True:
-        for day in {since.date(), datetime.now(UTC).date()}:
-            registered = (each["uid"] for each in client.iter_raw_data(day.isoformat()) if each["status"] == "REGISTERED")
-            waiting -= set(registered)
-        # Bytes that the service knew before may have been seen first on another day.
-        waiting = {uid for uid in waiting if len(waiting) > 50 or client.get_raw_data(uid)["status"] != "REGISTERED"}
+        days = sorted({since.date().isoformat(), datetime.now(UTC).date().isoformat()})
+        found = {each["uid"]: each for day in days for each in client.iter_raw_data(day) if each["uid"] in uids}
+        refused = [each for each in found.values() if each.get("rejected")]
+        if refused:
+            raise DemoError(f"image {refused[0]['uid']} was refused by the service: {refused[0]['rejected']}")
+        waiting = uids - {uid for uid, each in found.items() if each["status"] == "REGISTERED"}
         if not waiting:
             return
         if time.monotonic() > deadline:
             uid = min(waiting)
-            status = client.get_raw_data(uid)["status"]
+            status = found[uid]["status"] if uid in found else "unknown"
             raise DemoError(f"{len(waiting)} images are not registered, for example {uid}: its status is {status}")
         narrator.moving("upload", f"{len(uids) - len(waiting)} of {len(uids)} registered")
         time.sleep(_LOOK_EVERY_S)
@@ -161,15 +162,6 @@ def _runs(client: AnkerAutoTrainSDK, loop_id: str) -> Iterator[Task]:
 
 def metering(url: str) -> Json:
     """The runtime's counters since it became ready (GET /_local/metering)."""
-    import json
-
     with urllib.request.urlopen(f"{url}/_local/metering", timeout=30) as answer:
         found: Json = json.load(answer)
         return found
-
-
-def labels_of(shots: tuple[Shot, ...]) -> int:
-    return len({label for shot in shots for label in shot.labels})
-
-
-__all__ = ["DataloopError", "Uploaded", "await_loop", "make_dataset", "make_loop", "metering", "standing", "upload", "wait"]

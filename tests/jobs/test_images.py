@@ -14,7 +14,7 @@ from moto import mock_aws
 from PIL import Image
 
 from dataloop_jobs import images
-from dataloop_jobs.dataset import Row, read_dataset
+from dataloop_jobs.dataset import ObjectPlace, Row, read_dataset
 from dataloop_jobs.faults import BadImage, Interrupted
 from dataloop_jobs.images import ImageStore, Letterbox, letterbox, normalise
 from tests.jobs.job_folder import JobFolder, scenes
@@ -130,9 +130,9 @@ def test_every_pixel_format_becomes_rgb(mode: str) -> None:
     else:
         image = Image.new("RGB", (8, 8), (128, 128, 128)).convert(mode)
     content = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
-    decoded = images.decode(content, Row("u", "", 8, 8, None, ()))  # type: ignore[arg-type]
+    decoded = images.decode(content, Row("u", "", 8, 8, ObjectPlace("raw", "key", None, None), ()))
     assert decoded.mode == "RGB"
-    if mode not in {"1", "CMYK"}:
+    if mode not in {"1", "P", "CMYK"}:  # those have no such grey
         assert abs(decoded.getpixel((4, 4))[0] - 128) <= 1  # type: ignore[index]
 
 

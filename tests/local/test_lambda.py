@@ -68,3 +68,13 @@ def test_what_a_function_prints_is_in_its_log_group(stack: LocalStack) -> None:
     logs = stack.client("logs")
     events = logs.filter_log_events(logGroupName=f"/aws/lambda/{stack.output('ProbeFunctionName')}")["events"]
     assert any("a line of mine" in event["message"] for event in events)
+
+
+def test_invocations_share_a_log_stream(stack: LocalStack) -> None:
+    stack.invoke({"op": "echo"})
+    stack.invoke({"op": "echo"})
+
+    group = f"/aws/lambda/{stack.output('ProbeFunctionName')}"
+    streams = stack.client("logs").describe_log_streams(logGroupName=group)["logStreams"]
+    # Two at most: one a day, and midnight may pass.
+    assert 1 <= len(streams) <= 2

@@ -146,6 +146,13 @@ def test_stock_has_no_environment_limit(stock: Stock, function: str) -> None:
     assert len({answer["pid"] for answer in answers}) > 2
 
 
+def test_stock_makes_a_log_stream_per_invocation(stock: Stock, function: str) -> None:
+    for _ in range(3):
+        invoke(stock, {})
+    streams = stock.client("logs").describe_log_streams(logGroupName="/aws/lambda/probe")["logStreams"]
+    assert len(streams) >= 3
+
+
 def test_stock_has_no_sagemaker(stock: Stock) -> None:
     with pytest.raises(ClientError):
         stock.client("sagemaker").list_training_jobs()

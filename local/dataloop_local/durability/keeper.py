@@ -8,26 +8,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ministack import app as ministack_app
-from ministack.core import persistence
-
 from dataloop_local.durability import tables
 from dataloop_local.durability.log import WriteAheadLog, read_segments
+from dataloop_local.durability.services import save_services
 from dataloop_local.durability.snapshots import SnapshotFolder
 from dataloop_local.settings import Settings
 
 logger = logging.getLogger("dataloop.durability")
-# It reports every file of every save; a failure is an error and still shows.
-logging.getLogger("persistence").setLevel(logging.WARNING)
 
-# DynamoDB has its own snapshot here; the rest is saved by ministack, one file a service.
-_SAVED_ELSEWHERE = {"dynamodb"}
-# What changes while the application runs. Everything else (roles, APIs, the stack itself) changes by a deploy, which ends
-# with a snapshot of all.
-_BUSY = {"sqs", "stepfunctions", "eventbridge", "scheduler", "sagemaker", "lambda", "s3"}
+# What changes while the application runs and is not in the log. Everything else (roles, APIs, functions, the stack itself)
+# changes by a deploy, which ends with a snapshot of all; executions and jobs are in the log.
+_BUSY = {"sqs", "eventbridge", "scheduler", "s3"}
 # Logs are large and only informative: they may be this much older than the rest after a crash.
 _LOGS = {"cloudwatch_logs"}
-_LOGS_EVERY = 10
+_LOGS_EVERY = 20
 # Saving may take at most this share of one core, however large the state grows.
 _SAVING_SHARE = 0.05
 
@@ -108,9 +102,7 @@ class Keeper:
             self._save_services(names)
 
     def _save_services(self, names: set[str] | None) -> None:
-        states = ministack_app._build_persistence_save_dict()
-        wanted = set(states) if names is None else names
-        persistence.save_all({n: state for n, state in states.items() if n in wanted and n not in _SAVED_ELSEWHERE})
+        save_services(self._settings.services_dir, names, fsync=self._settings.fsync)
 
     def _save_regularly(self) -> None:
         pause = self._settings.services_save_s

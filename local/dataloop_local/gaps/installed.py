@@ -14,6 +14,7 @@ from dataloop_local.gaps import (
     lambda_errors,
     lambda_latency,
     lambda_limits,
+    lambda_logs,
     nested_executions,
     s3_checksums,
     s3_durable,
@@ -49,6 +50,7 @@ def install_all(runtime: Installation) -> None:
     lambda_environment.install(unpacked, {"AWS_ENDPOINT_URL": runtime.endpoint_url})
     lambda_limits.install(environments=settings.environments_per_function, wait_s=settings.environment_wait_s)
     lambda_latency.install()
+    lambda_logs.install()
     workflow_waits.install()
     executions_durable.install(runtime.keeper)
     nested_executions.install()

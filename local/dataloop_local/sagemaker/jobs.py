@@ -287,7 +287,10 @@ def first_transition(record: store.Record) -> None:
 
 
 def _algorithm_error(base: Path, log: JobLog, code: int) -> str:
-    """What the job wrote to output/failure (a processing job: output/message), or else the end of its output; the exit code always fits."""
+    """What the job wrote to output/failure (a processing job: output/message), or else the end of its output.
+
+    The exit code always fits.
+    """
     suffix = f", exit code: {code}"
     written = _message(base / "output/failure") or _message(base / "output/message")
     message = written or log.tail(_REASON_MAX) or "the job wrote nothing"

@@ -35,7 +35,7 @@ def delete_group(request: Request) -> Request:
     name = group["ModelPackageGroupName"]
     if _versions(name):
         raise SageMakerError("ConflictException", f"Model Package Group {name} still has model packages")
-    store.records.pop(f"{store.GROUP}/{name}", None)
+    store.delete(store.GROUP, name)
     return {}
 
 
@@ -47,8 +47,7 @@ def list_groups(request: Request) -> Request:
 
 
 def create_package(request: Request) -> Request:
-    """A version in a group (the group is made on the first use of its name, as the SDKs expect after an error on AWS:
-    no; AWS wants it to exist, and so do we)."""
+    """The next version in a group, which must exist, as on AWS."""
     group = request.get("ModelPackageGroupName")
     if group is None:
         raise SageMakerError("ValidationException", "model packages outside a group are not supported on one machine")
@@ -89,7 +88,7 @@ def update_package(request: Request) -> Request:
 def delete_package(request: Request) -> Request:
     package = _package(request["ModelPackageName"])
     name = f"{package['ModelPackageGroupName']}/{package['ModelPackageVersion']}"
-    store.records.pop(f"{store.PACKAGE}/{name}", None)
+    store.delete(store.PACKAGE, name)
     return {}
 
 

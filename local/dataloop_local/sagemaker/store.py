@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable
@@ -71,10 +72,21 @@ def save(kind: str, name: str, record: Record) -> None:
             _log({"sagemaker": [get_account_id(), get_region(), f"{kind}/{name}", dict(record)]})
 
 
+def delete(kind: str, name: str) -> None:
+    """Forget a record for good."""
+    with _lock:
+        records.pop(f"{kind}/{name}", None)
+        if _log is not None:
+            _log({"sagemaker": [get_account_id(), get_region(), f"{kind}/{name}", None]})
+
+
 def restore(recovered: list[list[Any]]) -> None:
     """Apply what the log says, in its order, and end jobs that were running when the process died."""
     for account, region, key, record in recovered:
-        records.set_scoped(account, region, key, record)
+        if record is None:
+            records.pop_scoped(account, region, key, None)
+        else:
+            records.set_scoped(account, region, key, record)
     for (_, _, key), record in records.all_items():
         kind = key.partition("/")[0]
         field = STATUS_FIELD.get(kind)
@@ -90,7 +102,7 @@ def restore(recovered: list[list[Any]]) -> None:
 
 def get_state() -> dict[str, Any]:
     """For ministack's save: the same contract as its own services."""
-    return {"records": records}
+    return {"records": copy.deepcopy(records)}
 
 
 def load_persisted_state(data: dict[str, Any]) -> None:

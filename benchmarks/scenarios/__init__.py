@@ -1,0 +1,1 @@
+"""One file per scenario; registry.py lists them."""
