@@ -7,10 +7,20 @@ from collections.abc import Mapping
 from benchmarks.scenario import Scenario
 from benchmarks.scenarios import (
     handler_init,
+    handler_warm,
+    registration,
     sdk_import,
+    sdk_upload,
 )
 
 _ALL = (
+    Scenario(
+        "registration",
+        "DynamoDB calls and write units to register one object",
+        "≤ 1 call, ≤ 2 WRU",
+        "Powertools' idempotency decorator doing the same",
+        registration.run,
+    ),
     Scenario(
         "sdk_import",
         "CPU of importing the client",
@@ -24,6 +34,20 @@ _ALL = (
         "≤ 1.25× Python + boto3 + its clients",
         "boto3 and the same clients",
         handler_init.run,
+    ),
+    Scenario(
+        "handler_warm",
+        "CPU of warm handlers per request",
+        "≤ 1.3× bare boto3 making the same calls",
+        "bare boto3, same calls, same server",
+        handler_warm.run,
+    ),
+    Scenario(
+        "sdk_upload",
+        "uploading 1,000 files of 100 kB",
+        "≤ 0.25× CPU of boto3 upload_file, ≤ 1.0× wall of s5cmd",
+        "boto3 upload_file, s5cmd",
+        sdk_upload.run,
     ),
 )
 

@@ -14,7 +14,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from dataloop_jobs.contract import ProcessingFolders, StopRequest, TrainingFolders, say, write_failure  # noqa: E402
+from dataloop_jobs.contract import (  # noqa: E402
+    ProcessingFolders,
+    StopRequest,
+    TrainingFolders,
+    forget_failure,
+    say,
+    write_failure,
+)
 from dataloop_jobs.faults import Interrupted, JobFault, MissingRequirement  # noqa: E402
 from dataloop_jobs.parameters import Parameters  # noqa: E402
 from dataloop_jobs.process import keep_freed_memory, wait_without_spinning  # noqa: E402
@@ -30,6 +37,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; the only place where an error becomes output/failure and an exit code."""
     stop = StopRequest().listen()
     try:
+        forget_failure()
         _run(arguments, stop)
     except Interrupted as stopped:
         say("stopped", text=str(stopped))

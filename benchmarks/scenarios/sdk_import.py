@@ -5,7 +5,9 @@ from __future__ import annotations
 from benchmarks.measure import in_turns, python
 from benchmarks.scenario import Bench, Budget, Figure, counted
 
-_MODULES = "import sys, ankerautotrainsdk; print(sum(name.split('.')[0] in ('boto3', 'botocore') for name in sys.modules))"
+_MODULES = (
+    "import sys, ankerautotrainsdk; print(sum(name.split('.')[0] in ('boto3', 'botocore') for name in sys.modules))"
+)
 
 
 def run(bench: Bench) -> list[Figure]:

@@ -9,13 +9,12 @@ import tempfile
 from pathlib import Path
 
 from ankerautotrainsdk import DataloopError
-from dataloop_local import control
-from dataloop_local.settings import LocalRuntimeError
-
 from dataloop_demo.coco import LIMIT, coco_story
 from dataloop_demo.run import run
 from dataloop_demo.scenes import ScenesUnavailable
 from dataloop_demo.shots import DemoError, digits_story
+from dataloop_local import control
+from dataloop_local.settings import LocalRuntimeError
 
 _PORT = 8000
 
@@ -51,7 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="FOLDER", help="your own COCO folder instead of the demo's images")
     parser.add_argument("--limit", type=int, default=LIMIT, help="use at most so many images of --data (%(default)s)")
     parser.add_argument("--report", metavar="DIR", default="demo-report", help="where the report goes (%(default)s)")
-    parser.add_argument("--port", type=int, default=0, help=f"port of the stack ({_PORT}, or a free one when it is taken)")
+    parser.add_argument(
+        "--port", type=int, default=0, help=f"port of the stack ({_PORT}, or a free one when it is taken)"
+    )
     parser.add_argument("--state", metavar="DIR", help="keep the stack's data here (left out: thrown away at the end)")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     return parser

@@ -249,7 +249,9 @@ def _labelled(documents: Mapping[Path, Json], images: _ImageFiles, left_out: Cou
     return labelled
 
 
-def _add(annotation: Json, names: Mapping[Any, str], entry: tuple[list[Box], list[str]], left_out: Counter[str]) -> None:
+def _add(
+    annotation: Json, names: Mapping[Any, str], entry: tuple[list[Box], list[str]], left_out: Counter[str]
+) -> None:
     box = annotation.get("bbox")
     if annotation.get("iscrowd"):
         left_out["boxes around crowds"] += 1
@@ -300,7 +302,12 @@ def _pictures(
         inside = [place for place, box in enumerate(boxes) if _is_inside(box, width, height)]
         left_out["boxes outside their image"] += len(boxes) - len(inside)
         yield Picture(
-            path, sha256, width, height, tuple(boxes[place] for place in inside), tuple(labels[place] for place in inside)
+            path,
+            sha256,
+            width,
+            height,
+            tuple(boxes[place] for place in inside),
+            tuple(labels[place] for place in inside),
         )
     if not left_out["boxes outside their image"]:
         del left_out["boxes outside their image"]

@@ -13,9 +13,8 @@ from typing import Any
 
 from ankerautotrainsdk import AnkerAutoTrainSDK
 from ankerautotrainsdk.results import Record, Task
-
 from dataloop_demo.narration import Narrator
-from dataloop_demo.shots import DemoError, Round, Shot, Story
+from dataloop_demo.shots import DemoError, Round, Story
 
 Json = dict[str, Any]
 
@@ -66,7 +65,9 @@ def upload(client: AnkerAutoTrainSDK, shots: Round, directory: str, work: Path, 
     uids = {(root / receipt.path).resolve(): str(receipt.uid) for receipt in receipts}
     missing = [path.name for path in by_path if path not in uids]
     if missing:
-        raise DemoError(f"{len(missing)} images were not uploaded, the first is {missing[0]}: is it in a hidden folder?")
+        raise DemoError(
+            f"{len(missing)} images were not uploaded, the first is {missing[0]}: is it in a hidden folder?"
+        )
     _wait_until_registered(client, set(uids.values()), since, narrator)
     labels = client.upload_annotated_data_batch(shot.annotation(uids[path]) for path, shot in by_path.items())
     labels.raise_for_errors()
@@ -113,9 +114,15 @@ def make_dataset(client: AnkerAutoTrainSDK, story: Story, annotation_ids: tuple[
     return str(dataset.dataset_id)
 
 
-def wait(client: AnkerAutoTrainSDK, task: Task, narrator: Narrator, name: str) -> Task:
-    """Wait for a task, showing where it stands. Raises TaskFailed with the reason the service recorded."""
-    return client.wait_for_task(task, progress=lambda state: narrator.moving(name, standing(state)), poll_s=_LOOK_EVERY_S)
+def wait(client: AnkerAutoTrainSDK, task: Task, narrator: Narrator, name: str) -> Json:
+    """Wait for a task, showing where it stands; returns its result.
+
+    Raises TaskFailed with the reason the service recorded.
+    """
+    done = client.wait_for_task(
+        task, progress=lambda state: narrator.moving(name, standing(state)), poll_s=_LOOK_EVERY_S
+    )
+    return done.result.to_dict() if done.result else {}
 
 
 def standing(task: Mapping[str, Any]) -> str:
@@ -143,17 +150,22 @@ def make_loop(client: AnkerAutoTrainSDK, story: Story) -> Record:
     )
 
 
-def await_loop(client: AnkerAutoTrainSDK, loop_id: str, narrator: Narrator) -> Task:
-    """Look on until a run of the loop, which nobody here started, is over. Raises DemoError, TaskFailed."""
+def await_loop(client: AnkerAutoTrainSDK, loop_id: str, narrator: Narrator) -> tuple[str, Json]:
+    """Look on until a run of the loop, which nobody here started, is over; its task's id and its result.
+
+    Raises DemoError (none has started in three minutes), TaskFailed.
+    """
     deadline = time.monotonic() + _LOOP_START_S
     while (task := next(_runs(client, loop_id), None)) is None:
         if time.monotonic() > deadline:
             decisions = client.get_loop(loop_id).get("decisions")
-            raise DemoError(f"the loop did not start by itself within {_LOOP_START_S:.0f} s; its decisions: {decisions}")
+            raise DemoError(
+                f"the loop did not start by itself within {_LOOP_START_S:.0f} s; its decisions: {decisions}"
+            )
         narrator.moving("loop 2", "the labels are in; waiting for the loop to start by itself")
         time.sleep(_LOOK_EVERY_S)
     narrator.say(f"the loop has started by itself: task {task.task_id}")
-    return wait(client, task, narrator, "loop 2")
+    return task.task_id, wait(client, task, narrator, "loop 2")
 
 
 def _runs(client: AnkerAutoTrainSDK, loop_id: str) -> Iterator[Task]:

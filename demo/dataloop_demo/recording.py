@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ankerautotrainsdk import AnkerAutoTrainSDK
 from PIL import Image
 
+from ankerautotrainsdk import AnkerAutoTrainSDK
 from dataloop_demo.scoring import Agreement, agreement
 
 Json = dict[str, Any]
@@ -29,7 +29,8 @@ _FILES = {
     "history.json": "history",
 }
 _BEST = _WORST = 6
-_LINEAGE_IMAGES = 4
+# (split, arrived in round 2) of the images whose origin is shown.
+_LINEAGE = (("train", False), ("train", True), ("val", False), ("test", False))
 _PICTURE_SIDE = 480
 
 
@@ -39,8 +40,14 @@ def model_facts(client: AnkerAutoTrainSDK, model_id: str, work: Path) -> Json:
     record: Json = client.get_model(model_id).to_dict()
     facts: Json = {"model": record}
     for name, key in _FILES.items():
-        facts[key] = json.loads(Path(client.download_model_file(model_id, name, folder, overwrite=True).path).read_bytes())
-    lines = Path(client.download_model_file(model_id, "predictions.jsonl", folder, overwrite=True).path).read_text().splitlines()
+        facts[key] = json.loads(
+            Path(client.download_model_file(model_id, name, folder, overwrite=True).path).read_bytes()
+        )
+    lines = (
+        Path(client.download_model_file(model_id, "predictions.jsonl", folder, overwrite=True).path)
+        .read_text()
+        .splitlines()
+    )
     facts["predictions"] = [json.loads(line) for line in lines]
     return facts
 
@@ -102,26 +109,28 @@ def _data_uri(data: bytes, width: int, height: int) -> Json:
     return {"src": f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", "width": width, "height": height}
 
 
-def lineage(client: AnkerAutoTrainSDK, model_id: str, work: Path) -> Json:
-    """From the model to its images, and from one image back to everything it is in."""
-    page = client.why(model_id, limit=200)
-    by_split: dict[str, Json] = {}
+def lineage(client: AnkerAutoTrainSDK, model_id: str, new_uids: frozenset[str], work: Path) -> Json:
+    """From the model to some of its images, and from one image back to everything it is in.
+
+    new_uids: the images of round 2. Four images at most, one of each kind in _LINEAGE that the model has.
+    """
+    page = client.why(model_id, limit=1000)
+    rows = [each.to_dict() for each in page.images]
     chosen = []
-    for row in (each.to_dict() for each in page.images):
-        # One of each split first, then fill up.
-        if row["split"] not in by_split:
-            by_split[row["split"]] = row
-            chosen.append(row)
-    chosen += [each.to_dict() for each in page.images if each.to_dict() not in chosen]
+    for split, is_new in _LINEAGE:
+        found = (row for row in rows if row["split"] == split and (row["uid"] in new_uids) == is_new)
+        chosen += [row for row in [next(found, None)] if row]
     images = []
-    for row in chosen[:_LINEAGE_IMAGES]:
+    for row in chosen:
         labels = [label["label"] for each in client.get_annotations(row["uid"]) for label in each["labelInfo"]]
-        images.append(row | {"picture": picture(client, row["uid"], work), "labels": sorted(labels)})
+        is_new = row["uid"] in new_uids
+        images.append(row | {"picture": picture(client, row["uid"], work), "labels": sorted(labels), "is_new": is_new})
     usage = client.get_usage(images[0]["uid"]).to_dict()
     return {"dataset": page.dataset.to_dict(), "images": images, "usage": {"uid": images[0]["uid"], **usage}}
 
 
 def tasks(client: AnkerAutoTrainSDK) -> list[Json]:
-    """Every task of the run, oldest first."""
-    found = [task.to_dict() for task in client.iter_tasks()]
+    """Every task of the run, oldest first, without links that expire."""
+    names = ("task_id", "kind", "status", "target", "parent_id", "attempt", "error", "created_at", "updated_at")
+    found = [{name: task.to_dict().get(name) for name in names} for task in client.iter_tasks()]
     return sorted(found, key=lambda task: str(task["created_at"]))

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ankerautotrainsdk import AnkerAutoTrainSDK
-from dataloop_local import control
-from dataloop_local.deployment.template import load_template
-from dataloop_local.settings import repository_root
-
 from dataloop_demo import drive, recording
 from dataloop_demo.narration import Narrator
 from dataloop_demo.report import write_report
 from dataloop_demo.shots import DemoError, Round, Story
+from dataloop_local import control
+from dataloop_local.deployment.template import load_template
+from dataloop_local.settings import repository_root
 
 Json = dict[str, Any]
 
@@ -31,13 +30,16 @@ def run(story: Story, *, state: Path, work: Path, port: int, report: Path) -> Js
     Raises DemoError, DataloopError, LocalRuntimeError.
     """
     narrator = Narrator()
+    begun_at = datetime.now(UTC)
     with narrator.stage("stack") as stage:
         runtime = control.up(state, port, parameters=_PARAMETERS)
         stage.result = f"template.yaml deployed, answering at {runtime.url}"
     with AnkerAutoTrainSDK(url=runtime.url, api_key=runtime.key, progress=False) as client:
         if len(client.list_loops()):
-            raise DemoError(f"{state} holds an earlier run: name another directory, or empty it with `dataloop local reset`")
-        document = _document(story, client)
+            raise DemoError(
+                f"{state} holds an earlier run: name another directory, or empty it with `dataloop local reset`"
+            )
+        document = _document(story, client) | {"begun_at": begun_at.isoformat()}
         meters = [drive.metering(runtime.url)]
         document["loops"].append(_first_loop(client, story, work, narrator, document))
         meters.append(drive.metering(runtime.url))
@@ -45,7 +47,7 @@ def run(story: Story, *, state: Path, work: Path, port: int, report: Path) -> Js
         meters.append(drive.metering(runtime.url))
         document["meters"] = meters
         with narrator.stage("record") as stage:
-            _gather(client, story, work, document)
+            _gather(client, story, frozenset(document.pop("new_uids")), work, document)
             stage.result = "predictions, curves, lineage and meter read back from the service"
     document["stages"] = narrator.to_json()
     document["seconds"] = round(narrator.elapsed_s, 1)
@@ -118,22 +120,20 @@ def _first_loop(client: AnkerAutoTrainSDK, story: Story, work: Path, narrator: N
         stage.result = f"created, linked, downloaded as {file.file_name} ({file.size_bytes / 1e3:.0f} kB)"
     with narrator.stage("build") as stage:
         build = drive.wait(client, client.build_dataset(dataset_id), narrator, "build")
-        counts = dict(build.result.counts)
-        stage.result = f"{_counts(counts)}; digest {str(build.result.digest)[:12]}"
+        stage.result = f"{_counts(build['counts'])}; digest {build['digest'][:12]}"
     with narrator.stage("train") as stage:
         wish = client.train(dataset_id, task_type="detection", parameters=story.training, model_name=story.name)
         train = drive.wait(client, wish, narrator, "train")
-        model_id = str(train.result.model_id)
-        stage.result = f"model {model_id}, {_primary(train.result.metrics)} on held-out images"
+        model_id = str(train["model_id"])
+        stage.result = f"model {model_id}, {_primary(train['metrics'])} on held-out images"
     with narrator.stage("evaluate") as stage:
-        evaluation = drive.wait(client, client.evaluate(model_id, dataset_id), narrator, "evaluate")
-        stage.result = f"{_primary(evaluation.result.metrics['primary'])} again, by a job of its own on the ONNX model"
+        evaluation = drive.wait(client, client.evaluate(model_id, dataset_id), narrator, "evaluate")["metrics"]
+        stage.result = f"{_primary(evaluation['primary'])}, by a job of its own on the ONNX model"
     with narrator.stage("export") as stage:
-        export = drive.wait(client, client.export(model_id, "onnx"), narrator, "export")
-        verification = export.result.verification.to_dict()
-        stage.result = f"ONNX, verified: largest difference {verification['max_abs_diff']:.1e}"
+        export = drive.wait(client, client.export(model_id, "onnx"), narrator, "export")["verification"]
+        stage.result = f"ONNX, verified: largest difference {export['max_abs_diff']:.1e}"
     with narrator.stage("release") as stage:
-        release = drive.wait(client, client.release(model_id, story.name, gate=story.gate), narrator, "release").result
+        release = drive.wait(client, client.release(model_id, story.name, gate=story.gate), narrator, "release")
         if not release["published"]:
             raise DemoError(f"the gate refused the first model: {'; '.join(release['verdict']['reasons'])}")
         stage.result = f"{release['release_id']}: {'; '.join(release['verdict']['reasons'])}"
@@ -141,9 +141,9 @@ def _first_loop(client: AnkerAutoTrainSDK, story: Story, work: Path, narrator: N
         "model_id": model_id,
         "dataset_id": dataset_id,
         "release_id": release["release_id"],
-        "verdict": release["verdict"].to_dict(),
-        "evaluation": evaluation.result.metrics.to_dict(),
-        "export": verification,
+        "verdict": release["verdict"],
+        "evaluation": evaluation,
+        "export": export,
         "promoted": True,
     }
 
@@ -153,10 +153,9 @@ def _second_loop(client: AnkerAutoTrainSDK, story: Story, work: Path, narrator: 
     with narrator.stage("order") as stage:
         loop = drive.make_loop(client, story)
         stage.result = f"loop {loop.loop_id}: retrain at {loop.thresholds.min_new} new labelled images"
-    _upload(client, story.second, "round-2", work, narrator, document)
+    document["new_uids"] = list(_upload(client, story.second, "round-2", work, narrator, document).uids.values())
     with narrator.stage("loop 2") as stage:
-        task = drive.await_loop(client, str(loop.loop_id), narrator)
-        result = task.result.to_dict()
+        task_id, result = drive.await_loop(client, str(loop.loop_id), narrator)
         if not result.get("started"):
             raise DemoError(f"the loop's run did not start training: {result.get('reason')}")
         verdict = "promoted" if result["promoted"] else "kept the champion"
@@ -170,12 +169,12 @@ def _second_loop(client: AnkerAutoTrainSDK, story: Story, work: Path, narrator: 
         "release_id": result["release_id"],
         "verdict": result["verdict"],
         "promoted": result["promoted"],
-        "task_id": task.task_id,
+        "task_id": task_id,
         "order": record,
     }
 
 
-def _gather(client: AnkerAutoTrainSDK, story: Story, work: Path, document: Json) -> None:
+def _gather(client: AnkerAutoTrainSDK, story: Story, new_uids: frozenset[str], work: Path, document: Json) -> None:
     """Read back everything that the report shows."""
     for loop in document["loops"]:
         loop.update(recording.model_facts(client, loop["model_id"], work))
@@ -184,7 +183,7 @@ def _gather(client: AnkerAutoTrainSDK, story: Story, work: Path, document: Json)
     released = second if second["promoted"] else first
     document["released"] = document["loops"].index(released)
     document["samples"] = recording.samples(client, released, first if released is second else None, work)
-    document["lineage"] = recording.lineage(client, released["model_id"], work)
+    document["lineage"] = recording.lineage(client, released["model_id"], new_uids, work)
     document["current"] = client.get_current_release(story.name).to_dict()
     document["releases"] = [each.to_dict() for each in client.list_releases(story.name)]
     document["tasks"] = recording.tasks(client)
@@ -209,4 +208,3 @@ def _primary(metric: Any) -> str:
 
 def _counts(counts: Json) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in ("train", "val", "test") if name in counts)
-

@@ -18,7 +18,11 @@ Box = tuple[float, float, float, float]
 
 # Round 1 and round 2 of the digits demo: (kind of scene, split, how many, seed). About 30 examples of each digit are
 # held out; fewer make AP50 of a class a matter of luck, more only cost time.
-_FIRST: tuple[tuple[Kind, str, int, int], ...] = (("train", "train", 280, 11), ("val", "val", 40, 12), ("test", "test", 96, 13))
+_FIRST: tuple[tuple[Kind, str, int, int], ...] = (
+    ("train", "train", 280, 11),
+    ("val", "val", 40, 12),
+    ("test", "test", 96, 13),
+)
 _SECOND: tuple[tuple[Kind, str, int, int], ...] = (("train", "train", 160, 21), ("val", "val", 16, 22))
 # A scene with this many digits counts as busy.
 _BUSY = 3

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from dataloop.domain.annotations import Annotation
-from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.ids import storage_id
-from dataloop.domain.models import Model
-from dataloop.domain.principals import AccessKey
-from dataloop.domain.raw_data import RawData, split_key
-from dataloop.domain.retraining import Loop
-from dataloop.domain.tasks import Task
-from dataloop.services.uploading import UploadPlan
+from dataloop.domain.raw_data import split_key
+
+# Entities are only named here: a cold start does not pay for the modules of routes that are not called.
+if TYPE_CHECKING:
+    from dataloop.domain.annotations import Annotation
+    from dataloop.domain.datasets import DatasetVersion
+    from dataloop.domain.models import Model, Release
+    from dataloop.domain.principals import AccessKey
+    from dataloop.domain.raw_data import RawData
+    from dataloop.domain.retraining import Loop
+    from dataloop.domain.tasks import Task
+    from dataloop.services.uploading import UploadPlan
 
 Json = dict[str, Any]
 
@@ -139,6 +143,12 @@ def model(found: Model) -> Json:
         "parameters": dict(found.parameters),
         "artifacts": [{"name": entry["name"], "size_bytes": entry["size_bytes"]} for entry in found.artifacts],
     }
+
+
+def release(found: Release) -> Json:
+    """A release without the token that only the execution may know."""
+    body = {name: value for name, value in asdict(found).items() if name not in ("approval_token", "tenant")}
+    return {"release_id": body.pop("id"), **body}
 
 
 def loop(found: Loop, decisions: list[Json] | None = None) -> Json:

@@ -8,7 +8,6 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from api_sdk import mapping, wire
 from api_sdk.context import claimed_id, services, tenant
-from dataloop.services.releasing import as_dict
 from edge.request import json_body, page, path_text, query
 
 router = APIGatewayHttpRouter()
@@ -61,35 +60,30 @@ def list_releases() -> dict[str, Any]:
     """Newest first, of one name or of all. Scope: read."""
     owner, (limit, cursor) = tenant(router, "read"), page(router)
     releases, following = services().releasing.page(owner, query(router, "name"), limit, cursor)
-    return {"items": [_release(release) for release in releases], "cursor": following}
-
-
-def _release(release: Any) -> dict[str, Any]:
-    body = dict(as_dict(release))
-    return {"release_id": body.pop("id"), **body}
+    return {"items": [mapping.release(release) for release in releases], "cursor": following}
 
 
 @router.get("/api/v1/releases/<name>/current")
 def current_release(name: str) -> dict[str, Any]:
     """What a name stands for now. Scope: read."""
-    return _release(services().releasing.current(tenant(router, "read"), path_text(name)))
+    return mapping.release(services().releasing.current(tenant(router, "read"), path_text(name)))
 
 
 @router.post("/api/v1/releases/<name>/rollback")
 def roll_back(name: str) -> dict[str, Any]:
     """The release before the current one is current again. Scope: release."""
-    return _release(services().releasing.roll_back_name(tenant(router, "release"), path_text(name)))
+    return mapping.release(services().releasing.roll_back_name(tenant(router, "release"), path_text(name)))
 
 
 @router.post("/api/v1/releases/<release_id>/approve")
 def approve(release_id: str) -> dict[str, Any]:
     """Let a waiting release go on. Scope: release."""
     owner, body = tenant(router, "release"), json_body(router)
-    return _release(services().releasing.approve(owner, release_id, body.get("comment")))
+    return mapping.release(services().releasing.approve(owner, release_id, body.get("comment")))
 
 
 @router.post("/api/v1/releases/<release_id>/reject")
 def reject(release_id: str) -> dict[str, Any]:
     """Refuse a waiting release. Scope: release."""
     owner, body = tenant(router, "release"), json_body(router)
-    return _release(services().releasing.reject(owner, release_id, body.get("comment")))
+    return mapping.release(services().releasing.reject(owner, release_id, body.get("comment")))

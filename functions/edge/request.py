@@ -39,8 +39,8 @@ def json_body(router: Router) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(raw, parse_constant=_refuse_constant)
-        # Re-encoding finds lone surrogates, which JSON can spell and UTF-8 cannot.
-        json.dumps(value, ensure_ascii=False).encode()
+        # Re-encoding finds lone surrogates, which JSON can spell and UTF-8 cannot, and 1e999, which reads as infinity.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except RecursionError as error:
         raise InvalidInput("body", "is nested too deeply") from error
     except ValueError as error:
@@ -65,7 +65,7 @@ def page(router: Router) -> tuple[int, str | None]:
     text = query(router, "limit")
     if text is None:
         return DEFAULT_PAGE, query(router, "cursor")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= MAX_PAGE:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not 1 <= int(text) <= MAX_PAGE:
         raise InvalidInput("limit", f"must be a whole number from 1 to {MAX_PAGE}", text)
     return int(text), query(router, "cursor")
 

@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 def follow_execution(detail: dict[str, Any]) -> None:
     """FAILED, TIMED_OUT and ABORTED executions end their task, if their last state did not."""
     task_id = task_id_of_execution(str(detail.get("name") or ""))
-    if task_id is None:
+    if task_id is None or detail.get("status") not in ("FAILED", "TIMED_OUT", "ABORTED"):
         return
     try:
         tenant = json.loads(detail.get("input") or "{}").get("tenant", "default")

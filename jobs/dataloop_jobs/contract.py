@@ -170,6 +170,12 @@ class Progress:
         say("progress", **asdict(state))
 
 
+def forget_failure(base: Path | None = None) -> None:
+    """Remove what an earlier start in the same folder left: this start has not failed yet."""
+    for name in ("failure", "message"):
+        ((base or base_dir()) / "output" / name).unlink(missing_ok=True)
+
+
 def say(kind: str, **fields: object) -> None:
     """One JSON line on stdout: {"dataloop": kind, …}."""
     sys.stdout.write(json.dumps({"dataloop": kind, **fields}, allow_nan=False) + "\n")

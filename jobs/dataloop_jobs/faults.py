@@ -24,7 +24,7 @@ class BadParameter(JobFault):
 
     def __init__(self, name: str, value: object, problem: str):
         self.name, self.value = name, value
-        super().__init__(f"hyperparameter {name}={value!r}: {problem}")
+        super().__init__(f"parameter {name}={value!r}: {problem}")
 
 
 class BadDataset(JobFault):

@@ -179,7 +179,7 @@ class _Server:
             loop.call_soon_threadsafe(stopping.set)
 
     def _prepare(self) -> None:
-        from dataloop_local.deployment.deploy import deploy
+        from dataloop_local.deployment.deploy import deploy, remember
         from dataloop_local.gaps import executions_durable
         from dataloop_local.sagemaker import notices, store
 
@@ -188,7 +188,9 @@ class _Server:
         executions_durable.restore(self._keeper)
         store.restore(self._keeper.recovered_sagemaker)
         stack = deploy(settings, self._clients)
-        self._keeper.snapshot()
+        if stack.is_new:
+            self._keeper.snapshot()
+            remember(settings, stack)
         self._keeper.start_saving()
         key = self._first_key(stack)
         self._application.api_id = stack.api_id
@@ -257,14 +259,18 @@ def _wait_for_port(port: int) -> None:
 
 
 def _wait_for_answer(port: int) -> None:
-    """The stack answers: one GET /health through the gateway (this is also the API function's cold start)."""
+    """The stack answers: GET /health through the gateway (this is also the API function's cold start)."""
     import http.client
 
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_ANSWER_WAIT_S)
-    connection.request("GET", "/health")
-    status = connection.getresponse().status
-    connection.close()
-    if status >= 500:
-        raise LocalRuntimeError(
-            f"the deployed API answers GET /health with {status}; see the log for the function's error"
-        )
+    deadline = time.monotonic() + _ANSWER_WAIT_S
+    while True:
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_ANSWER_WAIT_S)
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        if answer.status < 500:
+            return
+        if time.monotonic() > deadline:
+            raise LocalRuntimeError(f"the deployed API answers GET /health with {answer.status}: {body[:500]!r}")
+        time.sleep(0.2)

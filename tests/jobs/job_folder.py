@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dataloop_demo.scenes import Scene, compose
 from PIL import Image
+
+from dataloop_demo.scenes import Scene, compose
 
 RUN = Path(__file__).resolve().parents[2] / "jobs" / "run.py"
 LABELS = ("0", "1", "2")
@@ -33,6 +34,12 @@ QUICK: Mapping[str, Any] = {
 def scenes(kind: Any, count: int, seed: int = 5) -> list[Scene]:
     """Small scenes of three digits, one or two a scene."""
     return list(compose(kind, count, seed, SIZE, digits=(0, 1, 2), max_digits=2))
+
+
+def _shares(box: tuple[float, float, float, float]) -> list[float]:
+    """Corners in pixels → left, top, width, height as shares of the image."""
+    left, top, right, bottom = box
+    return [left / SIZE, top / SIZE, (right - left) / SIZE, (bottom - top) / SIZE]
 
 
 class JobFolder:
@@ -83,16 +90,14 @@ class JobFolder:
             "annotations": [{"id": uid[:24], "method": method, "labels": labelled}],
         }
         self.rows[split].append(row)
-        self.objects.append(
-            {"uid": uid, "bucket": "raw", "key": key, "version_id": None, "size_bytes": len(content)}
-        )
+        self.objects.append({"uid": uid, "bucket": "raw", "key": key, "version_id": None, "size_bytes": len(content)})
         return row
 
     def add_scenes(self, split: str, count: int, seed: int = 5) -> JobFolder:
         """Add composed scenes with their boxes; attribute background = the photograph."""
         kind = "train" if split == "train" else split
         for scene in scenes(kind, count, seed):
-            boxes = [[left / SIZE, top / SIZE, (right - left) / SIZE, (bottom - top) / SIZE] for left, top, right, bottom in scene.boxes]
+            boxes = [_shares(box) for box in scene.boxes]
             self.add(split, scene.image_bytes, zip(scene.labels, boxes, strict=True), background=scene.background)
         return self
 
@@ -100,7 +105,7 @@ class JobFolder:
         """Add single digits cut out of scenes, for classification."""
         for scene in scenes("train" if split == "train" else split, count, seed):
             with Image.open(io.BytesIO(scene.image_bytes)) as image:
-                crop = image.crop(tuple(int(value) for value in scene.boxes[0]))
+                crop = image.crop(scene.boxes[0])
             buffer = io.BytesIO()
             crop.save(buffer, "PNG")
             self.add(split, buffer.getvalue(), [(scene.labels[0], None)], size=crop.size)

@@ -38,7 +38,7 @@ def test_what_leaves_the_image_is_no_label() -> None:
     edge = np.array([[61, 61, 64, 64]], np.float32)
     seen = [augment(pixels, edge, "light", np.random.default_rng(seed)) for seed in range(60)]
     assert any(not visible[0] for _, _, visible in seen)
-    assert all(0 <= moved.min() and moved.max() <= 64 for _, moved, _ in seen)
+    assert all(moved.min() >= 0 and moved.max() <= 64 for _, moved, _ in seen)
 
 
 def test_the_same_generator_state_gives_the_same_result() -> None:

@@ -44,7 +44,7 @@ def problem(seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list
     return images, truths, found
 
 
-def pycoco(images: list[dict[str, Any]], truths: list[dict[str, Any]], found: list[dict[str, Any]]) -> COCOeval:
+def pycoco(images: list[dict[str, Any]], truths: list[dict[str, Any]], found: list[dict[str, Any]]) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         categories = [{"id": i + 1, "name": label} for i, label in enumerate(LABELS)]
@@ -56,15 +56,19 @@ def pycoco(images: list[dict[str, Any]], truths: list[dict[str, Any]], found: li
     return evaluation
 
 
-def to_rows(images: list[dict[str, Any]], truths: list[dict[str, Any]], found: list[dict[str, Any]]) -> tuple[list[Row], list[list[Prediction]]]:
+def to_rows(
+    images: list[dict[str, Any]], truths: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> tuple[list[Row], list[list[Prediction]]]:
     def share(box: list[float]) -> tuple[float, float, float, float]:
         return box[0] / 200, box[1] / 160, box[2] / 200, box[3] / 160
 
     rows, predictions = [], []
     for image in images:
-        mine = [t for t in truths if t["image_id"] == image["id"]]
-        rows.append(Row(str(image["id"]), "", 200, 160, PLACE, tuple(Truth(t["category_id"] - 1, share(t["bbox"])) for t in mine)))
-        predictions.append([Prediction(f["category_id"] - 1, f["score"], share(f["bbox"])) for f in found if f["image_id"] == image["id"]])
+        mine = [item for item in truths if item["image_id"] == image["id"]]
+        said = [item for item in found if item["image_id"] == image["id"]]
+        labelled = tuple(Truth(item["category_id"] - 1, share(item["bbox"])) for item in mine)
+        rows.append(Row(str(image["id"]), "", 200, 160, PLACE, labelled))
+        predictions.append([Prediction(item["category_id"] - 1, item["score"], share(item["bbox"])) for item in said])
     return rows, predictions
 
 
@@ -77,6 +81,7 @@ def test_hotcoco_equals_pycocotools_with_crowds_and_ties(seed: int) -> None:
     evaluation = hotcoco.COCOeval(coco, coco.load_res(found), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
+    assert evaluation.eval is not None
     np.testing.assert_allclose(evaluation.eval["precision"], oracle.eval["precision"], atol=1e-9)
     np.testing.assert_allclose(evaluation.eval["recall"], oracle.eval["recall"], atol=1e-9)
 

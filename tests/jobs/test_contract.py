@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from dataloop_jobs import contract
-from dataloop_jobs.contract import ProcessingFolders, Progress, StopRequest, TrainingFolders, write_failure
+from dataloop_jobs.contract import (
+    ProcessingFolders,
+    Progress,
+    StopRequest,
+    TrainingFolders,
+    forget_failure,
+    write_failure,
+)
 from dataloop_jobs.faults import BadDataset, Interrupted
 from dataloop_jobs.json_files import write_json
 
@@ -38,13 +45,16 @@ def test_the_failure_file_keeps_what_sagemaker_keeps(tmp_path: Path) -> None:
     write_failure("x" * 3000, tmp_path)
     assert len((tmp_path / "output" / "failure").read_text()) == 1024
     assert (tmp_path / "output" / "message").is_file()
+    forget_failure(tmp_path)
+    forget_failure(tmp_path)
+    assert not list((tmp_path / "output").iterdir())
 
 
 def test_progress_is_a_line_and_a_file_and_not_a_flood(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter(range(0, 1000))
-    monkeypatch.setattr(contract.time, "time", lambda: 100 + next(clock) * 0.1)
+    clock = iter(range(1000))
+    monkeypatch.setattr("dataloop_jobs.contract.time.time", lambda: 100 + next(clock) * 0.1)
     progress = Progress(tmp_path)
     for done in range(101):
         progress.report("train", done, 100, "steps", loss=0.5)

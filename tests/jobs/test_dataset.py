@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from tests.jobs.job_folder import JobFolder
 
 from dataloop_jobs.dataset import read_dataset, read_images_only
 from dataloop_jobs.declarations import TASK_TYPES
 from dataloop_jobs.faults import BadDataset
-from tests.jobs.job_folder import JobFolder
 
 BOX = (0.1, 0.2, 0.3, 0.4)
 
@@ -71,16 +71,16 @@ def test_broken_files_are_named(job: JobFolder) -> None:
     detection_row(job)
     folder = job.write().dataset
     (folder / "train.jsonl").write_text('{"uid": "a"}\n{oops\n')
-    with pytest.raises(BadDataset, match="train.jsonl"):
+    with pytest.raises(BadDataset, match=r"train\.jsonl"):
         read_dataset(folder, needs_boxes=True)
     (folder / "label_map.json").write_text("{}")
-    with pytest.raises(BadDataset, match="label_map.json"):
+    with pytest.raises(BadDataset, match=r"label_map\.json"):
         read_dataset(folder, needs_boxes=True)
     (folder / "label_map.json").write_text(json.dumps({"labels": []}))
     with pytest.raises(BadDataset, match="holds no label"):
         read_dataset(folder, needs_boxes=True)
     (folder / "label_map.json").unlink()
-    with pytest.raises(BadDataset, match="label_map.json is missing"):
+    with pytest.raises(BadDataset, match=r"label_map\.json is missing"):
         read_dataset(folder, needs_boxes=True)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from tests.jobs.job_folder import RUN
 
 from dataloop_jobs.declarations import ARCHITECTURES, EXPORTERS, TASK_TYPES, Declaration
 from dataloop_jobs.task_types.surface import TaskType
-from tests.jobs.job_folder import RUN
 
 PACKAGE = RUN.parent / "dataloop_jobs"
 # Files of a family's folder that are not members of it.
@@ -65,6 +65,8 @@ def test_run_py_looks_for_each_module_of_the_requirements() -> None:
 
 
 def test_jobs_import_neither_the_core_nor_the_runtime_nor_torchvision() -> None:
-    forbidden = re.compile(r"^\s*(?:from|import) (dataloop|dataloop_local|ankerautotrainsdk|torchvision)\b", re.MULTILINE)
+    forbidden = re.compile(
+        r"^\s*(?:from|import) (dataloop|dataloop_local|ankerautotrainsdk|torchvision)\b", re.MULTILINE
+    )
     for path in [RUN, *Path(PACKAGE).rglob("*.py")]:
         assert not forbidden.search(path.read_text(encoding="utf-8")), path

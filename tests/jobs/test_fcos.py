@@ -41,6 +41,12 @@ def perfect_maps(targets: fcos.Targets) -> list[np.ndarray]:
     return maps
 
 
+def total_loss(maps: list[torch.Tensor], targets: fcos.Targets) -> torch.Tensor:
+    classes, sides, centre = (torch.from_numpy(v)[None] for v in (targets.classes, targets.sides, targets.centre))
+    parts = fcos.loss(maps, classes, sides, centre, CLASSES)
+    return parts["class"] + parts["box"] + parts["centre"]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_network_that_learnt_its_targets_finds_every_box(seed: int) -> None:
     boxes, classes = random_problem(seed)
@@ -69,9 +75,7 @@ def test_large_boxes_are_learnt_at_large_strides() -> None:
 def test_an_image_without_boxes_has_no_positive_and_a_finite_loss_with_gradients() -> None:
     targets = fcos.assign(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), SIZE, STRIDES)
     maps = [torch.zeros(1, CLASSES + 5, cells, cells, requires_grad=True) for cells in CELLS]
-    tensors = [torch.from_numpy(value)[None] for value in (targets.classes, targets.sides, targets.centre)]
-    parts = fcos.loss(maps, *tensors, CLASSES)
-    total = parts["class"] + parts["box"] + parts["centre"]
+    total = total_loss(maps, targets)
     total.backward()
     assert torch.isfinite(total)
     assert all(m.grad is not None and torch.isfinite(m.grad).all() for m in maps)
@@ -80,11 +84,9 @@ def test_an_image_without_boxes_has_no_positive_and_a_finite_loss_with_gradients
 def test_the_loss_is_lowest_for_the_targets_themselves() -> None:
     boxes, classes = random_problem(1)
     targets = fcos.assign(boxes, classes, SIZE, STRIDES)
-    tensors = [torch.from_numpy(value)[None] for value in (targets.classes, targets.sides, targets.centre)]
 
     def total(maps: list[np.ndarray]) -> float:
-        parts = fcos.loss([torch.from_numpy(m)[None] for m in maps], *tensors, CLASSES)
-        return float(parts["class"] + parts["box"] + parts["centre"])
+        return float(total_loss([torch.from_numpy(m)[None] for m in maps], targets))
 
     right = perfect_maps(targets)
     moved = [m.copy() for m in right]

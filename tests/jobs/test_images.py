@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from moto import mock_aws
 from PIL import Image
+from tests.jobs.job_folder import JobFolder, scenes
 
 from dataloop_jobs import images
 from dataloop_jobs.dataset import ObjectPlace, Row, read_dataset
 from dataloop_jobs.faults import BadImage, Interrupted
 from dataloop_jobs.images import ImageStore, Letterbox, letterbox, normalise
-from tests.jobs.job_folder import JobFolder, scenes
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -77,7 +77,12 @@ def test_a_key_that_leaves_the_folder_is_not_followed(job: JobFolder, monkeypatc
     (job.images.parent / "secret.png").write_bytes(content)
     job.objects[0]["key"] = "../secret.png"
     tried: list[str] = []
-    monkeypatch.setattr(images, "_fetch", lambda row, problem: tried.append(problem) or content)
+
+    def fetch(row: Row, problem: str) -> bytes:
+        tried.append(problem)
+        return content
+
+    monkeypatch.setattr(images, "_fetch", fetch)
     ImageStore(job.images, 64, 10).load(rows_of(job)[0])
     assert tried == ["is not in the images channel"]
 
@@ -119,7 +124,7 @@ def test_wrong_bytes_in_s3_are_named(job: JobFolder, bucket: Any) -> None:
     key = job.objects[0]["key"]
     (job.images / key).unlink()
     bucket.put_object(Bucket="raw", Key=key, Body=b"other")
-    with pytest.raises(BadImage, match="differs from the manifest's .* in S3 too"):
+    with pytest.raises(BadImage, match=r"differs from the manifest's .* in S3 too"):
         ImageStore(job.images, 32, 10).load(rows_of(job)[0])
 
 

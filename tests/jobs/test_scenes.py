@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from dataloop_demo import scenes
 from dataloop_demo.scenes import PHOTOS, ScenesUnavailable, compose, export_coco
-from PIL import Image
 
 
 def test_the_same_seed_gives_the_same_bytes_and_a_longer_run_the_same_start() -> None:

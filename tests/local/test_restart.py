@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,31 @@ from tests.local.waiting import until
 
 from dataloop_local import control
 from dataloop_local.settings import LocalRuntimeError, Settings
+
+TICK = """
+import json, os, sys, time
+os.environ.update(PERSIST_STATE="1", STATE_DIR=sys.argv[1])
+from ministack.core import persistence
+from ministack.services import eventbridge, scheduler
+from dataloop_local.gaps import schedules
+schedules.install()
+eventbridge.load_persisted_state(persistence.load_state("eventbridge"))
+fired = []
+eventbridge._invoke_target = lambda target, *rest: fired.append(target["Arn"])
+for later in map(float, sys.argv[2:]):
+    eventbridge._now_ts = lambda: time.time() + later
+    eventbridge._tick_scheduled_rules()
+print(json.dumps(fired))
+"""
+
+
+def ticked(state_dir: Path, *seconds_later: float) -> list[str]:
+    """Which targets the saved rules fire at when they are restored and tick so many seconds from now."""
+    services = str(Settings(state_dir=state_dir).services_dir)
+    command = [sys.executable, "-c", TICK, services, *map(str, seconds_later)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [str(arn) for arn in json.loads(output.splitlines()[-1])]
+
 
 NewStack = Callable[..., LocalStack]
 
@@ -29,6 +56,10 @@ def test_a_clean_restart_keeps_everything(new_stack: NewStack) -> None:
     stack.stop()
     assert control.status(stack.state_dir) is None
     assert "dataloop_last_fired" in scheduled.read_text()
+    assert ticked(stack.state_dir, 0, 1) == []
+    assert [arn.rpartition(":")[2] for arn in ticked(stack.state_dir, 0, 4000)] == [
+        stack.output("EventsQueueUrl").rpartition("/")[2]
+    ]
     assert (stack.state_dir / "runtime.json").exists() is False
 
     # When it starts again
@@ -52,9 +83,6 @@ def test_a_clean_restart_keeps_everything(new_stack: NewStack) -> None:
 
 def test_schedules_go_on_after_a_restart(tmp_path: Path) -> None:
     """A schedule's last firing survives in the saved state of its service."""
-    import subprocess
-    import sys
-
     code = (
         "from dataloop_local.gaps import schedules\n"
         "from ministack.services import eventbridge, scheduler\n"

@@ -200,6 +200,28 @@ def test_the_time_limit_ends_a_training(stack: LocalStack) -> None:
     assert job["ModelArtifacts"]["S3ModelArtifacts"]
 
 
+def test_jobs_wait_for_their_turn(stack: LocalStack) -> None:
+    # Given as many running jobs as this stack runs at once, and one more
+    first, second = (create(stack, job_name(), wait="1") for _ in range(2))
+    running(stack, first)
+    running(stack, second)
+    third = create(stack, job_name(), wait="1")
+    assert (describe(stack, third)["TrainingJobStatus"], describe(stack, third)["SecondaryStatus"]) == (
+        "InProgress",
+        "Pending",
+    )
+
+    # Then it can be stopped while it waits, and another one gets its turn when a job ends
+    client = stack.client("sagemaker")
+    client.stop_training_job(TrainingJobName=third)
+    assert describe(stack, third)["TrainingJobStatus"] == "Stopped"
+    fourth = create(stack, job_name(), epochs="1")
+    client.stop_training_job(TrainingJobName=first)
+    assert ended(stack, fourth)["TrainingJobStatus"] == "Completed"
+    client.stop_training_job(TrainingJobName=second)
+    assert ended(stack, second)["TrainingJobStatus"] == "Stopped"
+
+
 def test_names_are_unique_and_requests_are_checked(stack: LocalStack) -> None:
     name = create(stack, job_name(), epochs="1")
     with pytest.raises(ClientError, match="ResourceInUse"):

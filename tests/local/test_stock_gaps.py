@@ -3,6 +3,7 @@ look at the file of gaps/ that names the test, and drop it or adapt it."""
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -21,6 +22,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from ministack.core import lambda_runtime
 from tests.local.stack import free_port
 from tests.local.waiting import until
 
@@ -249,6 +251,11 @@ def facts() -> dict[str, Any]:
     """)
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     return dict(json.loads(output.splitlines()[-1]))
+
+
+def test_stock_waits_for_a_log_line() -> None:
+    wait = inspect.signature(lambda_runtime.Worker._drain_stderr_bounded).parameters["first_line_wait"]
+    assert wait.default >= 0.05
 
 
 def test_stock_positions_are_list_indexes(facts: dict[str, Any]) -> None:

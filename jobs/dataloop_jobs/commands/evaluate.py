@@ -23,6 +23,8 @@ def evaluate(folders: ProcessingFolders, stop: StopRequest) -> None:
     dataset = read_dataset(
         folders.input("dataset"), needs_boxes=task.needs_boxes, splits=("test",), labels=model.labels
     )
+    labels = (*dataset.labels, *dataset.unknown_labels)
+    task.check_rows(dataset.test, labels)
     rows = task.usable(dataset.test)
     store = ImageStore(folders.input("images"), model.image_size, _NO_CACHE)
 
@@ -36,7 +38,7 @@ def evaluate(folders: ProcessingFolders, stop: StopRequest) -> None:
         task,
         rows,
         predict(run, task, rows, store, model.decode_settings, advanced),
-        (*dataset.labels, *dataset.unknown_labels),
+        labels,
         threshold=model.threshold,
         dataset=dataset.spec.get("test") or dataset.spec.get("dataset") or {},
     )

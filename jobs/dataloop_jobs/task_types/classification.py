@@ -56,16 +56,18 @@ class Classification:
             raise BadDataset(f"classification needs at least two labels; label_map.json has one: {dataset.labels[0]!r}")
         if not dataset.train:
             raise BadDataset("the train split is empty: annotate images or change the split, then build again")
-        for row in (*dataset.train, *dataset.val, *dataset.test):
-            names = sorted({truth.label for truth in row.truths})
-            if len(names) > 1:
-                all_labels = (*dataset.labels, *dataset.unknown_labels)
-                said = ", ".join(repr(all_labels[name]) for name in names)
-                raise BadDataset(f"image uid={row.uid} has several labels ({said}); classification takes one an image")
+        self.check_rows((*dataset.train, *dataset.val, *dataset.test), (*dataset.labels, *dataset.unknown_labels))
         seen = {truth.label for row in dataset.train for truth in row.truths}
         if len(seen) < 2:
             said = ", ".join(repr(dataset.labels[label]) for label in seen) or "none"
             raise BadDataset(f"the training images hold fewer than two labels ({said}): there is nothing to tell apart")
+
+    def check_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> None:
+        for row in rows:
+            names = sorted({truth.label for truth in row.truths})
+            if len(names) > 1:
+                said = ", ".join(repr(labels[name]) for name in names)
+                raise BadDataset(f"image uid={row.uid} has several labels ({said}); classification takes one an image")
 
     def usable(self, rows: Sequence[Row]) -> tuple[Row, ...]:
         # An image without a label says nothing about which one it should have.

@@ -50,6 +50,9 @@ class Detection:
         if not any(row.truths for row in dataset.train):
             raise BadDataset(f"none of the {len(dataset.train)} training images has a box: there is nothing to learn")
 
+    def check_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> None:
+        """Any number of boxes is fine, none too."""
+
     def usable(self, rows: Sequence[Row]) -> tuple[Row, ...]:
         return tuple(rows)
 

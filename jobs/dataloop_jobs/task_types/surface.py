@@ -28,6 +28,9 @@ class TaskType(Protocol):
     def check(self, dataset: Dataset) -> None:
         """Raises BadDataset when nothing can be learnt from the training rows."""
 
+    def check_rows(self, rows: Sequence[Row], labels: Sequence[str]) -> None:
+        """Raises BadDataset when a row's labels contradict each other. labels: names by index."""
+
     def usable(self, rows: Sequence[Row]) -> tuple[Row, ...]:
         """The rows that can be learnt from and scored."""
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -36,6 +36,9 @@ class Stack:
     outputs: dict[str, str]
     resources: dict[str, str]
     api_id: str | None
+    digest: str = ""
+    # Whether this start changed it.
+    is_new: bool = False
 
     def function(self, logical_id: str) -> str | None:
         return self.resources.get(logical_id)
@@ -53,13 +56,19 @@ def deploy(settings: Settings, clients: Clients) -> Stack:
     digest = _digest(prepared, parameters)
     status = _status(clients, settings.stack)
     deployed = read_json(settings.deployed_file)
-    if not (deployed and deployed.get("digest") == digest and status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")):
+    is_current = deployed is not None and deployed.get("digest") == digest
+    if not (is_current and status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")):
         _apply(settings, clients, prepared, parameters, status)
-        write_json(settings.deployed_file, {"digest": digest}, fsync=settings.fsync)
-    stack = describe(settings.stack, clients)
+        is_current = False
+    stack = replace(describe(settings.stack, clients), digest=digest, is_new=not is_current)
     if code is not None:
         upload_job_code(clients.s3, _artifacts_bucket(stack), code)
     return stack
+
+
+def remember(settings: Settings, stack: Stack) -> None:
+    """Note what is deployed. Only once the deployed state is on disk: until then the next start has to deploy again."""
+    write_json(settings.deployed_file, {"digest": stack.digest}, fsync=settings.fsync)
 
 
 def stack_parameters(settings: Settings, template: dict[str, Any], code: JobCode | None) -> dict[str, str]:

@@ -125,5 +125,8 @@ class Keeper:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=30)
-        self.snapshot()
+        if self.log.bytes_since_snapshot:
+            self.snapshot()
+        else:
+            self.save_services()
         self.log.close()

@@ -41,6 +41,10 @@ class WriteAheadLog:
         """The number of the segment that appends go to."""
         return self._segment
 
+    @property
+    def is_closed(self) -> bool:
+        return self._descriptor < 0
+
     def open(self) -> None:
         """Go on in a new segment after the last one. Call after recovery, before the first append."""
         with self.lock:
@@ -56,7 +60,7 @@ class WriteAheadLog:
         payload = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
         frame = _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
         with self.lock:
-            if self._descriptor < 0:
+            if self.is_closed:
                 raise OSError("the write-ahead log is closed: the runtime is stopping")
             start = os.lseek(self._descriptor, 0, os.SEEK_END)
             written = os.write(self._descriptor, frame)

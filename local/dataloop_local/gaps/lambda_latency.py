@@ -3,7 +3,8 @@
 Stock waits up to 50 ms for the first line of output after each invocation (a function that logs nothing pays all of it)
 and answers the runtime client in several small TCP segments.
 We give the pump 2 ms, and send each answer at once. Lines that come later are kept for the next invocation's log.
-Noticed by: tests/local/test_lambda.py::test_warm_invocations_are_quick.
+Noticed by: tests/local/test_lambda.py::test_warm_invocations_are_quick and
+tests/local/test_stock_gaps.py::test_stock_waits_for_a_log_line.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from ministack.services import cloudwatch_logs, lambda_svc
 logger = logging.getLogger("dataloop.logs")
 
 _LINES_KEPT = 20_000
+_SHOWN_MAX = 2_000
 
 
 def install() -> None:
@@ -30,7 +31,7 @@ def install() -> None:
         *,
         log_source: str | None = None,
     ) -> None:
-        del error, log_source
+        del log_source
         config = function.get("config") or function
         name = config.get("FunctionName", "unknown")
         group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{name}"
@@ -42,6 +43,9 @@ def install() -> None:
             f"REPORT RequestId: {request_id}\tDuration: {duration_ms} ms\tBilled Duration: {duration_ms} ms\t"
             f"Memory Size: {config.get('MemorySize', 128)} MB",
         ]
+        if error:
+            # Whoever looks for a reason looks into the runtime's own log first.
+            logger.warning("%s failed (request %s): %s", name, request_id, text[-_SHOWN_MAX:])
         try:
             _append(group, f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version}]local", lines)
         except Exception:

@@ -93,6 +93,8 @@ class StreamConsumers:
 
     def _advance(self, key: tuple[str, str, str], sequence: str) -> None:
         with self._keeper.log.lock:
+            if self._keeper.log.is_closed:
+                return  # the runtime is stopping; the records come again after the next start
             self._keeper.positions.done[key] = sequence
             self._keeper.log.append({"position": [*key, sequence]})
 
@@ -126,17 +128,18 @@ class StreamConsumers:
         if function is None:
             return None
         records = dynamodb.stream_live_records(table[2], account_id=table[0], region=table[1])
-        position = self._keeper.positions.done.get(key, _HORIZON)
-        first = bisect_right(records, position, key=_sequence)
+        first = bisect_right(records, self._keeper.positions.done.get(key, _HORIZON), key=_sequence)
         size = self._retries.get(key, _Retries()).batch_size or mapping.get("BatchSize", 100)
-        read = records[first : first + size]
-        if not read:
-            return None
-        wanted = lambda_svc._apply_filter_criteria(read, mapping)
-        if not wanted:
-            self._advance(key, _sequence(read[-1]))
-            return self._next_batch(account, region, mapping, table)
-        return _Batch(mapping, function, key, read, wanted)
+        skipped: str | None = None
+        for start in range(first, len(records), size):
+            read = records[start : start + size]
+            wanted = lambda_svc._apply_filter_criteria(read, mapping)
+            if wanted:
+                return _Batch(mapping, function, key, read, wanted)
+            skipped = _sequence(read[-1])
+        if skipped is not None:
+            self._advance(key, skipped)
+        return None
 
     # -- one batch ----------------------------------------------------------------------------------------------
     def _run(self, batch: _Batch) -> None:

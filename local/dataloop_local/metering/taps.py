@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ministack import app as ministack_app
-from ministack.services import lambda_svc, stepfunctions
+from ministack.core import lambda_runtime
+from ministack.services import stepfunctions
 
 from dataloop_local.metering.dynamodb_tap import tap_dynamodb
 from dataloop_local.metering.meter import Meter
@@ -56,25 +57,25 @@ def _counting(meter: Meter, service: str, stock: Handler) -> Handler:
 
 
 def _tap_lambda(meter: Meter) -> None:
-    stock = lambda_svc._execute_function_dispatch
+    # Around the environment, not around the invocation: the wait for a free environment is a habit of this machine.
+    stock = lambda_runtime.ProvidedWorker.invoke
 
-    def dispatch(
-        function: dict[str, Any], config: dict[str, Any], event: Any, request_id: str, started: float
-    ) -> dict[str, Any]:
+    def invoke(worker: Any, event: Any, request_id: str, **rest: Any) -> dict[str, Any]:
         begun = time.monotonic()
-        result: dict[str, Any] = stock(function, config, event, request_id, started)
-        name = config.get("FunctionName", "unknown")
-        # Lambda bills whole milliseconds (Lambda pricing); a wait for a free environment here is not billed there, but
-        # cannot be told apart from the function's own time.
+        result: dict[str, Any] = stock(worker, event, request_id, **rest)
+        # Lambda bills whole milliseconds, the start of an environment included (Lambda pricing).
         seconds = math.ceil((time.monotonic() - begun) * 1000) / 1000
+        name = worker.func_name
         meter.add("lambda", name, "invocations")
         meter.add("lambda", name, "seconds", amount=seconds)
-        meter.add("lambda", name, "gb_seconds", amount=seconds * config.get("MemorySize", 128) / 1024)
-        if result.get("error"):
+        meter.add("lambda", name, "gb_seconds", amount=seconds * worker.config.get("MemorySize", 128) / 1024)
+        if result.get("cold_start"):
+            meter.add("lambda", name, "cold_starts")
+        if result.get("status") != "ok":
             meter.add("lambda", name, "errors")
         return result
 
-    lambda_svc._execute_function_dispatch = dispatch
+    lambda_runtime.ProvidedWorker.invoke = invoke
 
 
 def _tap_workflows(meter: Meter) -> None:

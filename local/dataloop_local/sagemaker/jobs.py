@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class _Running:
     ended: threading.Event = field(default_factory=threading.Event)
     stop_wanted: threading.Event = field(default_factory=threading.Event)
     process: JobProcess | None = None
+    future: Future[None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self) -> None:
@@ -86,10 +87,10 @@ class Jobs:
         running = _Running(kind, record)
         self._running[record[store.ARN_FIELD[kind]]] = running
         notices.emit(kind, record)
-        self._pool.submit(contextvars.copy_context().run, self._run, running)
+        running.future = self._pool.submit(contextvars.copy_context().run, self._run, running)
 
     def stop(self, kind: str, record: store.Record) -> None:
-        """Ask a job to end: SIGTERM, and SIGKILL after the grace. A pending job ends as soon as it would start."""
+        """Ask a job to end: SIGTERM, and SIGKILL after the grace. A job that waits for its turn ends at once."""
         field_name = store.STATUS_FIELD[kind]
         if record[field_name] in store.ENDED:
             return
@@ -99,7 +100,14 @@ class Jobs:
         store.save(kind, record[store.NAME_FIELD[kind]], record)
         notices.emit(kind, record)
         running = self._running.get(record[store.ARN_FIELD[kind]])
-        if running is not None:
+        if running is None:
+            return
+        if running.future is not None and running.future.cancel():
+            # It had not begun: there is nothing to wait for.
+            self._running.pop(record[store.ARN_FIELD[kind]], None)
+            self._end(running, "Stopped")
+            running.ended.set()
+        else:
             running.stop()
 
     def ended(self, kind: str, record: store.Record) -> threading.Event:

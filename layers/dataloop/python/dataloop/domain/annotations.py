@@ -14,6 +14,8 @@ from dataloop.domain.ids import annotation_id, check_annotation_id, check_uid
 MAX_LABELS = 10_000
 MAX_DATA_IDS = 100
 MAX_TEXT = 256
+# The scope stays in the item whatever the size of the labels, and an item has room for 400 KB.
+MAX_SCOPE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +98,15 @@ def make_annotation(
     scope = [] if scope is None else scope
     if not isinstance(scope, Sequence) or isinstance(scope, str):
         raise InvalidInput("labelScope", "must be a list of texts", scope)
+    if len(scope) > MAX_SCOPE:
+        raise LimitExceeded("labelScope", MAX_SCOPE, len(scope))
     kind = _text(type, "annotationType")
     how, model, version = _text(method, "labelMethod", ""), _text(model_name, "modelName", ""), ""
     version = _text(str(model_version) if isinstance(model_version, int | float) else model_version, "modelVersion", "")
+    replaced = None if supersedes is None else check_annotation_id(supersedes, "supersedes")
     return Annotation(
         tenant=tenant,
-        id=annotation_id(uids, kind, checked, model, version, how),
+        id=annotation_id(uids, kind, checked, model, version, how, replaced),
         data_ids=uids,
         type=kind,
         labels=checked,
@@ -112,5 +117,5 @@ def make_annotation(
         bg=_text(bg, "bg", ""),
         owner=_text(owner, "owner", ""),
         created_at=created_at,
-        supersedes=None if supersedes is None else check_annotation_id(supersedes, "supersedes"),
+        supersedes=replaced,
     )

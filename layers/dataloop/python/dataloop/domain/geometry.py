@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,8 @@ from dataloop.domain.errors import InvalidInput
 
 # Nine decimals resolve 1/1000 of a pixel in an image a million pixels wide, and make the bytes of a manifest repeatable.
 DECIMALS = 9
+# Pixels: far outside any image, and far inside what every number format can hold.
+FARTHEST = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,9 @@ def check_xyxy(values: object, field: str) -> list[float]:
         raise InvalidInput(field, "must be four numbers [x1, y1, x2, y2] in pixels", values)
     numbers: list[float] = []
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidInput(field, "must hold finite numbers", value)
+        # The comparison is False for NaN, and does not overflow for whole numbers that no float can hold.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= FARTHEST:
+            raise InvalidInput(field, "must hold finite numbers", str(value)[:50])
         numbers.append(value)
     if numbers[2] <= numbers[0] or numbers[3] <= numbers[1]:
         raise InvalidInput(field, "needs x2 > x1 and y2 > y1", values)

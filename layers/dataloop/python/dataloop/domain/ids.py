@@ -38,10 +38,20 @@ def check_annotation_id(value: object, field: str = "annotation_id") -> str:
 
 
 def annotation_id(
-    data_ids: Sequence[str], type: str, labels: Sequence[Mapping[str, object]], model: str, version: str, method: str
+    data_ids: Sequence[str],
+    type: str,
+    labels: Sequence[Mapping[str, object]],
+    model: str,
+    version: str,
+    method: str,
+    supersedes: str | None = None,
 ) -> str:
-    """24 hex characters over what an annotation says: the same statement, sent twice, is one annotation."""
-    return digest([sorted(set(data_ids)), type, labels, model, version, method])[:24]
+    """24 hex characters over what an annotation says: the same statement, sent twice, is one annotation.
+
+    What it supersedes is part of it: correcting B back to what A said is a new statement, not A again.
+    """
+    replaced = [supersedes] if supersedes else []
+    return digest([sorted(set(data_ids)), type, labels, model, version, method, *replaced])[:24]
 
 
 def storage_id(bucket: str, key: str) -> str:

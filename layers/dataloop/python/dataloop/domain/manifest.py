@@ -63,7 +63,7 @@ def fragments(annotation: Annotation, raws: Mapping[str, RawData], report: JoinR
         width, height = raw.facts.width, raw.facts.height
         labels = []
         for label in annotation.labels:
-            row = {"label": str(label["label"]), "box": None, "score": label.get("score")}
+            row = {"label": str(label["label"]), "box": None, "score": _score(label)}
             if label.get("bbox_xyxy") is not None:
                 if not width or not height:
                     report.note("unknown_size", annotation.id)
@@ -96,6 +96,11 @@ def fragments(annotation: Annotation, raws: Mapping[str, RawData], report: JoinR
                 "owner": annotation.owner,
             },
         }
+
+
+def _score(label: Mapping[str, Any]) -> float | None:
+    """Always a float: DynamoDB answers 1.0 as 1, a spilt body as 1.0, and both must give the same bytes."""
+    return None if label.get("score") is None else float(label["score"])
 
 
 def image_row(raw: RawData) -> dict[str, Any]:
@@ -136,6 +141,8 @@ def merge_fragments(parts: Iterable[Mapping[str, Any]], policy: SplitPolicy) -> 
     """Merge all fragments of one image. Superseded annotations drop out; order and repeats do not matter."""
     by_id = {part["annotation"]["id"]: part for part in parts}
     replaced = {part["supersedes"] for part in by_id.values() if part["supersedes"] in by_id}
+    if replaced >= by_id.keys():
+        replaced = set()  # they replace each other in a circle: nobody has the last word, so all of them stay
     kept = [by_id[id] for id in sorted(by_id) if id not in replaced]
     first = kept[0]
     uid, image, meta = first["uid"], first["image"], first["meta"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 from dataloop.domain.errors import InvalidInput
 
 SPLITS = ("train", "val", "test")
+# Weights are shares or percents; their sum must stay an ordinary number.
+HEAVIEST = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ def make_split_policy(value: object, salt: str) -> SplitPolicy:
     for name in SPLITS:
         weight = value.get(name, 0 if any(other in value for other in SPLITS) else getattr(SplitPolicy(), name))
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not math.isfinite(weight) or weight < 0:
-            raise InvalidInput(f"split.{name}", "must be a number of at least 0", weight)
+        if not is_number or not 0 <= weight <= HEAVIEST:
+            raise InvalidInput(f"split.{name}", f"must be a number from 0 to {HEAVIEST:g}", str(weight)[:50])
         weights[name] = float(weight)
     if sum(weights.values()) <= 0:
         raise InvalidInput("split", "needs at least one weight above 0")

@@ -52,6 +52,8 @@ class Machines:
             if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
                 return None
             raise Unavailable(f"Step Functions: {error}") from error
+        except BotoCoreError as error:
+            raise Unavailable(f"Step Functions: {error}") from error
         return Execution(answer["status"], answer.get("error") or "", answer.get("cause") or "")
 
     def stop(self, machine: str, name: str, reason: str) -> bool:
@@ -63,6 +65,8 @@ class Machines:
         except ClientError as error:
             if error.response["Error"]["Code"] in ("ExecutionDoesNotExist", "ValidationException"):
                 return False
+            raise Unavailable(f"Step Functions: {error}") from error
+        except BotoCoreError as error:
             raise Unavailable(f"Step Functions: {error}") from error
         return True
 
@@ -80,4 +84,6 @@ class Machines:
         except ClientError as error:
             if error.response["Error"]["Code"] in ("TaskTimedOut", "InvalidToken", "TaskDoesNotExist"):
                 raise IllegalTransition("approval", "", "closed", "answering") from error
+            raise Unavailable(f"Step Functions: {error}") from error
+        except BotoCoreError as error:
             raise Unavailable(f"Step Functions: {error}") from error

@@ -163,19 +163,23 @@ class DatasetRepository:
         for item in self._table.query_all(keys.version(tenant, version_id), prefix="SEG#", consistent=True):
             yield from_item(Segment, item)
 
-    def move(self, tenant: str, version_id: str, status: str, at: str, **changes: object) -> DatasetVersion:
+    def move(
+        self, tenant: str, version_id: str, status: str, at: str, *, owner: str | None = None, **changes: object
+    ) -> DatasetVersion:
         """Change a version's status as the table of transitions allows, with other fields.
 
+        owner: only the version of this task moves; another task may be building it by now.
         Raises NotFound, IllegalTransition; a move that has already happened with the same task is no error.
         """
         allowed = transitions.sources(transitions.DATASET_VERSION, status)
         wanted: dict[str, Any] = {f"from{index}": state for index, state in enumerate(allowed)}
+        is_from = f"#status IN ({', '.join(f':{name}' for name in wanted)})"
         try:
             item = self._table.update(
                 keys.version(tenant, version_id),
                 set={"status": status, "updated_at": at} | changes,
-                condition=f"#status IN ({', '.join(f':{name}' for name in wanted)})",
-                **wanted,
+                condition=f"{is_from} AND #task_id = :owner" if owner else is_from,
+                **(wanted | ({"owner": owner} if owner else {})),
             )
         except ConditionFailed as lost:
             if not lost.item:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any, TypeVar
 
 from dataloop.repositories.codec import Item
@@ -18,6 +18,8 @@ def to_item(entity: Any, pk: str, sk: str, **indexes: str | None) -> Item:
 
 
 def from_item(kind: type[Entity], item: Mapping[str, Any], **converted: Any) -> Entity:
-    """The entity again; attributes it does not know are left alone, missing ones take their defaults."""
-    values = {field.name: item[field.name] for field in fields(kind) if field.name in item}  # type: ignore[arg-type]
-    return kind(**(values | converted))
+    """The entity again; attributes it does not know are left alone, missing ones take their defaults, or None."""
+    known = fields(kind)  # type: ignore[arg-type]
+    required = {field.name: None for field in known if field.default is MISSING and field.default_factory is MISSING}
+    values = {field.name: item[field.name] for field in known if field.name in item}
+    return kind(**(required | values | converted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dataloop.domain.errors import InvalidInput
 from dataloop.domain.ids import location_hash
 from dataloop.domain.raw_data import Location, ObjectFacts, RawData
 from dataloop.domain.times import day_of
@@ -106,6 +107,8 @@ class RawDataRepository:
     def of_day(self, tenant: str, day: str, *, limit: int, cursor: str | None) -> tuple[list[RawData], str | None]:
         """E. Raw data first seen on yyyymmdd, shard by shard. The cursor is `<shard digit><cursor of the shard>`."""
         shard, inner = (cursor[0], cursor[1:] or None) if cursor else (keys.DAY_SHARDS[0], None)
+        if shard not in keys.DAY_SHARDS:
+            raise InvalidInput("cursor", "is not one this service gave out", cursor)
         found: list[RawData] = []
         for digit in keys.DAY_SHARDS[keys.DAY_SHARDS.find(shard) :]:
             page = self._table.query(

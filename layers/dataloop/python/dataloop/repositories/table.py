@@ -27,6 +27,8 @@ THROTTLES = {
 BATCH_GET = 100  # DynamoDB: BatchGetItem takes 100 keys
 BATCH_WRITE = 25  # DynamoDB: BatchWriteItem takes 25 items
 TRIES = 8
+MAX_KEY_BYTES = 2048  # DynamoDB: length of a partition key
+MAX_SORT_KEY_BYTES = 1024  # DynamoDB: length of a sort key
 _NAME = re.compile(r"#(\w+)")
 
 
@@ -92,6 +94,8 @@ class Table:
 
     def get(self, pk: str, sk: str = "#", *, consistent: bool = True) -> Item | None:
         """One item. Strongly consistent unless told otherwise: 1 (or 0.5) RRU per 4 KB."""
+        if len(pk.encode()) > MAX_KEY_BYTES or len(sk.encode()) > MAX_SORT_KEY_BYTES:
+            return None  # nothing can be stored under it: an id or a name that a client made up
         answer = self._call(
             "get_item", TableName=self.name, Key={"pk": {"S": pk}, "sk": {"S": sk}}, ConsistentRead=consistent
         )
@@ -234,7 +238,7 @@ class Table:
         else:
             request["ConsistentRead"] = consistent
         if cursor:
-            request["ExclusiveStartKey"] = _open_cursor(cursor, pk, pk_name)
+            request["ExclusiveStartKey"] = _open_cursor(cursor, pk, (pk_name, sk_name))
         answer = self._call("query", **request)
         last = answer.get("LastEvaluatedKey")
         return Page([decode_item(found) for found in answer["Items"]], _seal_cursor(last) if last else None)
@@ -326,13 +330,13 @@ def _seal_cursor(key: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(json.dumps(decode_item(key)).encode()).decode()
 
 
-def _open_cursor(cursor: str, pk: str, pk_name: str) -> dict[str, Any]:
+def _open_cursor(cursor: str, pk: str, names: tuple[str, str]) -> dict[str, Any]:
     """A cursor only opens the partition it was made for, so it cannot be bent toward another tenant's."""
     try:
         key = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, binascii.Error, RecursionError) as error:
         raise InvalidInput("cursor", "is not one this service gave out", cursor) from error
-    is_ours = isinstance(key, dict) and key.get(pk_name) == pk and all(isinstance(part, str) for part in key.values())
-    if not is_ours:
+    is_key = isinstance(key, dict) and set(key) == {"pk", "sk", *names}
+    if not is_key or key[names[0]] != pk or not all(isinstance(part, str) and part for part in key.values()):
         raise InvalidInput("cursor", "is not one this service gave out", cursor)
     return encode_item(key)

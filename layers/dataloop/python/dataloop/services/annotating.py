@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from dataloop.domain.annotations import Annotation, make_annotation
-from dataloop.domain.canonical import canonical_json
+from dataloop.domain.canonical import canonical_json, check_storable
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
 from dataloop.repositories.annotations import AnnotationRepository
 from dataloop.services.clock import Clock
@@ -47,10 +47,11 @@ class AnnotationService:
             raise InvalidInput("annotated_data", "must be an object")
         try:
             size = len(canonical_json(body))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise InvalidInput("annotated_data", f"cannot be stored: {error}") from error
         if size > MAX_BODY_BYTES:
             raise LimitExceeded("annotated_data: bytes", MAX_BODY_BYTES, size)
+        check_storable(body, "annotated_data")
         return make_annotation(
             tenant,
             self._clock.text(),

@@ -62,6 +62,8 @@ class BuildService:
         if version.status == "READY" and parent_id:
             wish = {"version_id": version_id}
             return self._tasks.create(tenant, "build", f"Dataset#{version_id}", wish, id=id, parent_id=parent_id)
+        if version.task_id == id and version.status in ("READY", "FAILED"):
+            return self._tasks.read(tenant, id)  # the same request again, after its build has ended
         if version.status not in ("DRAFT", "FAILED") and version.task_id != id:
             raise IllegalTransition("dataset", version_id, version.status, "building")
         task = self._tasks.create(
@@ -105,6 +107,9 @@ class BuildService:
         """Merge the segments into one sorted list of ids, and write it in parts of 1,000, one S3 object each."""
         task = self._tasks.begin(self._tasks.read(tenant, task_id), "plan")
         version = self._version_of(task)
+        if task.kind == "build" and version.status in ("DRAFT", "FAILED"):
+            # The request died between its task and the freeze, and a sweep started the task: freeze now.
+            version = self._datasets.move(tenant, version.id, "BUILDING", self._clock.text(), task_id=task.id)
         prefix = self._work_prefix(task)
         total = parts = 0
         with tempfile.TemporaryDirectory() as folder:
@@ -221,10 +226,10 @@ class BuildService:
         )
 
     def end_build(self, task: Task) -> None:
-        """A failed or stopped build leaves its version FAILED: it can be built again."""
+        """A failed or stopped build leaves its version FAILED: it can be built again. Another task's build goes on."""
         version_id = str(task.parameters["version_id"])
         try:
-            self._datasets.move(task.tenant, version_id, "FAILED", self._clock.text(), task_id=task.id)
+            self._datasets.move(task.tenant, version_id, "FAILED", self._clock.text(), owner=task.id)
         except (IllegalTransition, NotFound):
             log.info("the version of a failed build had moved on", extra={"version_id": version_id})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataloop.domain.canonical import canonical_json
+from dataloop.domain.canonical import canonical_json, check_storable
 from dataloop.domain.datasets import MAX_LINK_IDS, Dataset, DatasetVersion, Segment, check_name
 from dataloop.domain.errors import InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.ids import check_annotation_id, segment_id
@@ -49,6 +49,7 @@ class DatasetService:
             raise InvalidInput("annotationBy", "must be a list", by)
         if len(canonical_json(dict(info))) > MAX_INFO_BYTES:
             raise LimitExceeded("dataset_info: bytes", MAX_INFO_BYTES)
+        check_storable(info, "dataset_info")
         extra = {
             field: value for field, value in info.items() if field not in ("datasetName", "datasetVersion", "split")
         }

@@ -57,19 +57,23 @@ class LoopSteps:
         if not self._looping.lock(loop, task):
             return {"start": False, "reason": "a run of this loop is active"}
         build_id = self._sub_id(task, "build")
-        draft = self._looping.draft_of(loop)
-        if draft.task_id != build_id:  # else: we were here before and froze it
+        version_id = task.context.get("version_id")
+        if version_id is None:  # else: we were here before. New labels may have made another draft since
             decision = self._looping.decision_under_lock(loop, bool(task.parameters.get("forced")))
             self._looping.record(loop, task, {"kind": "start", "start": decision.start, "reasons": [decision.reason]})
             if not decision.start:
                 return {"start": False, "reason": decision.reason}
-            self._looping.note(loop, last_started_at=self._clock.text())
-        self._building.request_build(tenant, draft.id, task_id=build_id, parent_id=task.id)
-        self._tasks.note(task, phase="build", context={"version_id": draft.id})
+            version_id = self._looping.draft_of(loop).id
+            # Kept before the loop's own clock starts: a replay must not be told to cool down from itself.
+            task = self._tasks.note(task, phase="build", context={"version_id": version_id})
+        self._looping.note(loop, last_started_at=self._clock.text())
+        self._building.request_build(tenant, str(version_id), task_id=build_id, parent_id=task.id)
         return {"start": True, "reason": "", "build": _input(tenant, build_id), "build_name": f"build-{build_id}"}
 
     def skip(self, tenant: str, task_id: str, reason: str) -> dict[str, Any]:
         """Nothing to do: the run ends well and says why."""
+        if self._tasks.read(tenant, task_id).status == "SUCCEEDED":
+            return {}  # done before; only the answer was lost
         task, loop = self._run(tenant, task_id, "skip")
         self._looping.unlock(loop, task)
         self._tasks.succeed(task, {"started": False, "reason": reason})
@@ -148,6 +152,10 @@ class LoopSteps:
 
     def finish(self, tenant: str, task_id: str) -> dict[str, Any]:
         """The labels count as learnt, promoted or not; the lock is free; a next check is due."""
+        ended = self._tasks.read(tenant, task_id)
+        if ended.status == "SUCCEEDED":  # done before; the answer was lost, and perhaps the message
+            self._wake_queue.send(self._wake(tenant, ended))
+            return {"promoted": bool(ended.result.get("promoted"))}
         task, loop = self._run(tenant, task_id, "finish")
         challenger = self._challenger(task)
         self._looping.note(
@@ -169,8 +177,12 @@ class LoopSteps:
             "verdict": task.context["verdict"],
         }
         self._tasks.succeed(task, result)
-        self._wake_queue.send({"tenant": tenant, "loop_id": loop.id, "reason": "a run ended"})
+        self._wake_queue.send(self._wake(tenant, task))
         return {"promoted": published}
+
+    @staticmethod
+    def _wake(tenant: str, task: Task) -> dict[str, str]:
+        return {"tenant": tenant, "loop_id": str(task.parameters["loop_id"]), "reason": "a run ended"}
 
     def abort(self, tenant: str, task_id: str, code: str, message: str) -> dict[str, Any]:
         """A step failed for good: the task says why and the loop waits before it tries again."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dataloop.domain.canonical import canonical_json
+from dataloop.domain.canonical import canonical_json, check_storable
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.ids import check_uid, uid_of
 from dataloop.domain.raw_data import Location, RawData, padded_sequencer, split_key
@@ -176,8 +176,9 @@ def check_metadata(raw_data: object) -> tuple[str, Mapping[str, Any]]:
     meta = {name: value for name, value in raw_data.items() if name != "uid"}
     try:
         size = len(canonical_json(meta))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput("raw_data", f"cannot be stored: {error}") from error
     if size > MAX_META_BYTES:
         raise LimitExceeded("raw_data: bytes", MAX_META_BYTES, size)
+    check_storable(meta, "raw_data")
     return uid, meta

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -177,7 +176,7 @@ class ReleaseService:
                     updated_at=now,
                 )
             )
-            self._note(release, previous_release_id=pointer.previous_release_id, number=pointer.revision)
+        self._note(release, previous_release_id=pointer.previous_release_id, number=pointer.revision)
         return {"release_id": release_id, "revision": pointer.revision}
 
     def smoke(self, tenant: str, release_id: str) -> dict[str, Any]:
@@ -278,8 +277,3 @@ def _comment(value: object) -> str:
     if not isinstance(value, str) or len(value) > 1000:
         raise InvalidInput("comment", "must be a text of at most 1000 characters")
     return value
-
-
-def as_dict(release: Release) -> Mapping[str, Any]:
-    """A release without the token that only the execution may know."""
-    return {name: value for name, value in asdict(release).items() if name not in ("approval_token", "tenant")}

@@ -86,7 +86,7 @@ class SweepService:
         for entry in latest.values():
             is_in_window = since is None or entry.modified >= since
             is_settled = to_text(from_text(entry.modified)) <= young
-            is_raw = not entry.is_marker and not is_annotation_file(split_key(entry.key)[1])
+            is_raw = not (entry.is_marker or entry.key.endswith("/") or is_annotation_file(split_key(entry.key)[1]))
             if is_raw and is_in_window and is_settled and (entry.key, entry.version_id) not in known:
                 self._announce(entry)
                 counts["objects"] += 1

@@ -105,7 +105,10 @@ class TaskService:
         if task.status == "STOPPING":
             return self.stopped(task, message)
         error = error_of(code, message[:MAX_MESSAGE])
-        task = self._repository.move(task, "FAILED", self._clock.text(), error=error)
+        try:
+            task = self._repository.move(task, "FAILED", self._clock.text(), error=error)
+        except IllegalTransition:
+            return self._repository.get(tenant, task_id)  # it ended while we looked
         log.warning(
             "task_failed",
             extra={"task_id": task_id, "kind": task.kind, "tenant": tenant, "code": code, "reason": message},

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dataloop.catalog import architectures, task_types
-from dataloop.domain.canonical import canonical_json
+from dataloop.domain.canonical import canonical_json, check_storable
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.ids import derived_uuid
@@ -168,7 +168,10 @@ class TrainingService:
 
     def register_model(self, tenant: str, task_id: str, model_artifacts: str) -> dict[str, Any]:
         """Unpack what the job left, and make the model COMPLETED with its metrics, artifacts and registry package."""
-        task = self._tasks.begin(self._tasks.read(tenant, task_id), "register")
+        task = self._tasks.read(tenant, task_id)
+        if task.status == "SUCCEEDED":
+            return {"model_id": task.parameters["model_id"]}  # done before; only the answer was lost
+        task = self._tasks.begin(task, "register")
         model = self._models.get(tenant, str(task.parameters["model_id"]))
         _, model_key = split_uri(model_artifacts)
         prefix = f"{tenant}/models/{model.id}"
@@ -287,6 +290,10 @@ def check_parameters(parameters: object) -> dict[str, Any]:
             raise InvalidInput(f"parameters.{name}", "must be a JSON value", value) from error
         if not is_plain or size > MAX_PARAMETER:
             raise InvalidInput(f"parameters.{name}", "must be a short text, number, boolean or list", value)
+        check_storable(value, f"parameters.{name}")
+        # SageMaker: the name of a hyperparameter has at most 256 characters.
+        if not 0 < len(name) <= 256:
+            raise InvalidInput("parameters", "must have names of 1 to 256 characters", name)
         if name in ("task_type", "architecture"):
             raise InvalidInput(f"parameters.{name}", "is a field of its own")
     return dict(parameters)

@@ -1,0 +1,167 @@
+"""The core over moto: tables made from template.yaml's own definitions, a clock that tests move, a call recorder."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from moto import mock_aws
+from tests.infra.template import load_project
+
+from dataloop import bootstrap
+from dataloop.bootstrap import Services
+from dataloop.services.clock import Clock
+from dataloop.settings import Settings
+
+REGION = "us-east-1"
+TABLE, ONCE, RAW, ARTIFACTS = "table", "once", "raw-bucket", "artifacts-bucket"
+MACHINES = ("dataset-build", "training", "evaluation", "model-export", "release", "retrain-loop")
+
+
+class StoppedClock(Clock):
+    """Time stands until a test moves it; random bytes are counted, so that runs can be repeated."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+        self._counter = itertools.count(1)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def move(self, **delta: float) -> None:
+        self.moment += timedelta(**delta)
+
+    def random(self, count: int) -> bytes:
+        return next(self._counter).to_bytes(count, "big")
+
+
+@dataclass
+class Clients:
+    """boto3 clients in the shape `bootstrap.build` takes, with every call written down."""
+
+    calls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        session = boto3.session.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+        config = Config(retries={"total_max_attempts": 1}, max_pool_connections=20)
+        for attribute, service in (
+            ("dynamodb", "dynamodb"),
+            ("s3", "s3"),
+            ("sqs", "sqs"),
+            ("events", "events"),
+            ("states", "stepfunctions"),
+            ("sagemaker", "sagemaker"),
+        ):
+            options = config.merge(Config(signature_version="s3v4")) if service == "s3" else config
+            client = session.client(service, config=options)
+            client.meta.events.register("before-call.*.*", self._note)
+            setattr(self, attribute, client)
+
+    def _note(self, model: Any, **_: Any) -> None:
+        self.calls.append(f"{model.service_model.service_name}.{model.name}")
+
+    def of(self, service: str) -> Counter[str]:
+        return Counter(name for name in self.calls if name.startswith(f"{service}."))
+
+
+@cache
+def _resources() -> dict[str, Any]:
+    found: dict[str, Any] = load_project().document["Resources"]
+    return found
+
+
+def table_definition(logical_id: str, name: str) -> dict[str, Any]:
+    """CreateTable's request as the template declares it, so that keys and indexes cannot drift."""
+    properties = _resources()[logical_id]["Properties"]
+    wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    return {"TableName": name} | {key: properties[key] for key in wanted if key in properties}
+
+
+@dataclass
+class Core:
+    """Services over one moto account."""
+
+    services: Services
+    clients: Clients
+    clock: StoppedClock
+    settings: Settings
+
+    @property
+    def stores(self) -> Any:
+        return self.services.stores
+
+    def again(self) -> Services:
+        """The same account through new service objects: nothing is remembered between invocations."""
+        return bootstrap.build(self.clients, self.settings, self.clock)
+
+    def items(self, table: str = TABLE) -> list[dict[str, Any]]:
+        """Everything in a table as plain values, in key order."""
+        from dataloop.repositories.codec import decode_item
+
+        pages = self.clients.dynamodb.get_paginator("scan").paginate(TableName=table)
+        found = [decode_item(item) for page in pages for item in page["Items"]]
+        return sorted(found, key=lambda item: json.dumps([item.get("pk"), item.get("sk"), item.get("id")]))
+
+    def entity(self, kind: str) -> list[dict[str, Any]]:
+        """Root items of one kind, for example RAW or TASK."""
+        return [item for item in self.items() if f"|{kind}#" in item["pk"] and item["sk"] == "#"]
+
+    def objects(self, bucket: str = ARTIFACTS) -> dict[str, bytes]:
+        listed = self.clients.s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return {e["Key"]: self.clients.s3.get_object(Bucket=bucket, Key=e["Key"])["Body"].read() for e in listed}
+
+    def messages(self, url: str) -> list[dict[str, Any]]:
+        """Take everything out of a queue, delayed messages too (moto waits in real time, so they are read at once)."""
+        taken = []
+        sqs = self.clients.sqs
+        while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                taken.append(json.loads(message["Body"]))
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return taken
+
+
+@contextlib.contextmanager
+def account(**settings: Any) -> Iterator[Core]:
+    """A fresh moto account with the template's tables, two versioned buckets, queues, bus and machines."""
+    with mock_aws():
+        clients, clock = Clients(), StoppedClock()
+        for logical_id, name in (("Table", TABLE), ("OnceTable", ONCE)):
+            clients.dynamodb.create_table(**table_definition(logical_id, name))
+        for bucket in (RAW, ARTIFACTS):
+            clients.s3.create_bucket(Bucket=bucket)
+            clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        urls = {name: clients.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("ingest", "loop")}
+        clients.events.create_event_bus(Name="bus")
+        definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}})
+        for machine in MACHINES:
+            clients.states.create_state_machine(
+                name=f"dataloop-{machine}", definition=definition, roleArn="arn:aws:iam::123456789012:role/machines"
+            )
+        given = {
+            "stage": "test",
+            "table": TABLE,
+            "once_table": ONCE,
+            "raw_bucket": RAW,
+            "artifacts_bucket": ARTIFACTS,
+            "region": REGION,
+            "account_id": "123456789012",
+            "event_bus": "bus",
+            "ingest_queue_url": urls["ingest"],
+            "loop_queue_url": urls["loop"],
+            "job_role_arn": "arn:aws:iam::123456789012:role/jobs",
+            "code_uri": f"s3://{ARTIFACTS}/code/",
+        }
+        read = Settings(**(given | settings))
+        core = Core(bootstrap.build(clients, read, clock), clients, clock, read)
+        clients.calls.clear()
+        yield core

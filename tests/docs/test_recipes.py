@@ -1,0 +1,43 @@
+"""What the how-to pages promise to turn red: what is declared in the core is declared in the jobs, and the other way."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from tests.docs.pages import DOCS, prose
+
+from dataloop.catalog import architectures, exporters, task_types
+from dataloop.services.steps import STEPS
+from dataloop.settings import Settings
+from dataloop_jobs import declarations
+
+
+def test_core_and_jobs_know_the_same_task_types_and_metrics() -> None:
+    ours = {kind.name: kind.primary for kind in task_types.TASK_TYPES}
+    theirs = {name: entry.load().IMPLEMENTATION.primary_name for name, entry in declarations.TASK_TYPES.items()}
+    assert ours == theirs
+
+
+def test_core_and_jobs_know_the_same_architectures_for_the_same_tasks() -> None:
+    ours = {entry.name: set(entry.task_types) for entry in architectures.ARCHITECTURES}
+    assert ours == {name: set(entry.supports) for name, entry in declarations.ARCHITECTURES.items()}
+    assert architectures.DEFAULT in ours
+
+
+def test_core_and_jobs_know_the_same_export_formats() -> None:
+    assert set(exporters.FORMATS) == set(declarations.EXPORTERS)
+
+
+def test_an_annotation_type_means_one_task_type() -> None:
+    words = [word for kind in task_types.TASK_TYPES for word in kind.annotation_types]
+    assert len(words) == len(set(words))
+
+
+def test_the_recipe_for_state_machines_names_a_step_that_exists() -> None:
+    assert "dataset.join" in STEPS
+    assert "`dataset.join`" in prose(DOCS / "how-to/state-machine.md")
+
+
+def test_the_recipe_for_settings_shows_a_setting_that_exists() -> None:
+    assert "orphan_after_days" in {field.name for field in fields(Settings)}
+    assert "`orphan_after_days`" in prose(DOCS / "how-to/settings.md")
