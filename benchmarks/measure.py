@@ -1,4 +1,4 @@
-"""CPU time, wall time and memory of child processes, and fair turns between two sides.
+"""CPU time and wall time of child processes, and fair turns between two sides.
 
 The machine is shared: what is compared is CPU time wherever that is the question, both sides take turns, and a ratio is
 the median of the rounds' own ratios, so that a slow minute slows both sides of its round alike.
@@ -44,11 +44,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One finished child: seconds of CPU (user and system, with its own children), of wall time, peak memory in MB."""
+    """One finished child: seconds of CPU (user and system, with its own children) and of wall time."""
 
     cpu_s: float
     wall_s: float
-    peak_mb: float
     output: str
 
 
@@ -69,7 +68,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str] | None = None) 
             errors.seek(0)
             tail = errors.read().decode(errors="replace")[-3000:]
             raise ChildFailed(f"{' '.join(arguments)[:300]} ended with {child.returncode}:\n{text[-500:]}\n{tail}")
-    return Usage(usage.ru_utime + usage.ru_stime, wall_s, usage.ru_maxrss / 1024, text)
+    return Usage(usage.ru_utime + usage.ru_stime, wall_s, text)
 
 
 def python(code: str, environment: Mapping[str, str] | None = None) -> Usage:

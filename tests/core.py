@@ -15,12 +15,12 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from moto import mock_aws
-from tests.infra.template import load_project
 
 from dataloop import bootstrap
 from dataloop.bootstrap import Services
 from dataloop.services.clock import Clock
 from dataloop.settings import Settings
+from tests.infra.template import load_project
 
 REGION = "us-east-1"
 TABLE, ONCE, RAW, ARTIFACTS = "table", "once", "raw-bucket", "artifacts-bucket"

@@ -1,4 +1,4 @@
-"""Upload a folder: python -m … sdk URL KEY FOLDER PREFIX | boto3 ENDPOINT BUCKET FOLDER PREFIX"""
+"""Upload a folder: python -m … sdk|sdk+raw_data URL KEY FOLDER PREFIX | boto3 ENDPOINT BUCKET FOLDER PREFIX"""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 _PARALLEL = 8
+META = {"region": "CN", "securityLevel": "internal", "sourceInfo": {"type": "trigger"}, "owner": "anker"}
 
 
-def with_sdk(url: str, key: str, folder: Path, prefix: str) -> int:
+def with_sdk(url: str, key: str, folder: Path, prefix: str, *, register: bool = False) -> int:
     """The client's own folder upload, without a journal, as a first upload is."""
     from ankerautotrainsdk import AnkerAutoTrainSDK
 
+    raw_data = META if register else None
     with AnkerAutoTrainSDK(url, api_key=key, progress=False) as client:
-        receipts = client.upload_folder(folder, prefix, parallel=_PARALLEL, resume=False)
+        receipts = client.upload_folder(folder, prefix, raw_data=raw_data, parallel=_PARALLEL, resume=False)
     return sum(receipt.status == "uploaded" for receipt in receipts)
 
 
@@ -35,7 +37,10 @@ def with_boto3(endpoint: str, bucket: str, folder: Path, prefix: str) -> int:
 
 def main() -> None:
     side, place, name, folder, prefix = sys.argv[1:6]
-    count = (with_sdk if side == "sdk" else with_boto3)(place, name, Path(folder), prefix)
+    if side == "boto3":
+        count = with_boto3(place, name, Path(folder), prefix)
+    else:
+        count = with_sdk(place, name, Path(folder), prefix, register=side == "sdk+raw_data")
     expected = len(os.listdir(folder))
     if count != expected:
         raise SystemExit(f"{count} of {expected} files were uploaded")

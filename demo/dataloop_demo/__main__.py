@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 import tempfile
@@ -28,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
             # Read the user's folder first: a mistake in it should not cost a deployment.
             story = coco_story(given.data, given.limit) if given.data else digits_story(work / "images")
             state = Path(given.state) if given.state else _own_state(work, given.keep)
+            if control.status(state) is not None:
+                raise DemoError(f"a stack runs on {state} already: stop it, or name another directory")
             try:
                 run(story, state=state, work=work, port=given.port or _free_port(), report=Path(given.report))
             finally:
@@ -45,8 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dataloop_demo", description=main.__doc__)
-    parser.description = "Upload, label, train, release, and let new labels train again: on this machine, in minutes."
+    parser = argparse.ArgumentParser(
+        prog="python -m dataloop_demo",
+        description="Upload, label, train, release, and let new labels train again: on this machine, in minutes.",
+    )
     parser.add_argument("--data", metavar="FOLDER", help="your own COCO folder instead of the demo's images")
     parser.add_argument("--limit", type=int, default=LIMIT, help="use at most so many images of --data (%(default)s)")
     parser.add_argument("--report", metavar="DIR", default="demo-report", help="where the report goes (%(default)s)")
@@ -77,4 +82,6 @@ def _free_port() -> int:
 
 
 if __name__ == "__main__":
+    # A terminated demo must not leave its stack running: as an exception the signal reaches the `finally` above.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

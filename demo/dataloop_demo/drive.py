@@ -24,6 +24,8 @@ _REGISTRATION_S = 120.0
 # A loop's start follows its last label by event too; a busy machine may need a while.
 _LOOP_START_S = 180.0
 _LOOK_EVERY_S = 0.5
+# Each look is a Lambda invocation on the same two cores that train.
+_LOOK_WHILE_TRAINING_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -114,15 +116,25 @@ def make_dataset(client: AnkerAutoTrainSDK, story: Story, annotation_ids: tuple[
     return str(dataset.dataset_id)
 
 
-def wait(client: AnkerAutoTrainSDK, task: Task, narrator: Narrator, name: str) -> Json:
+def wait(
+    client: AnkerAutoTrainSDK, task: Task, narrator: Narrator, name: str, look_every_s: float = _LOOK_EVERY_S
+) -> Json:
     """Wait for a task, showing where it stands; returns its result.
 
     Raises TaskFailed with the reason the service recorded.
     """
-    done = client.wait_for_task(
-        task, progress=lambda state: narrator.moving(name, standing(state)), poll_s=_LOOK_EVERY_S
-    )
+
+    def show(state: Task) -> None:
+        narrator.moving(name, standing(state))
+
+    done = client.wait_for_task(task, progress=show, poll_s=look_every_s)
     return done.result.to_dict() if done.result else {}
+
+
+def train(client: AnkerAutoTrainSDK, story: Story, dataset_id: str, narrator: Narrator) -> Json:
+    """Train on a built dataset version; the result names the model and its metric. Raises TaskFailed."""
+    task = client.train(dataset_id, task_type="detection", parameters=story.training, model_name=story.name)
+    return wait(client, task, narrator, "train", _LOOK_WHILE_TRAINING_S)
 
 
 def standing(task: Mapping[str, Any]) -> str:
@@ -165,7 +177,7 @@ def await_loop(client: AnkerAutoTrainSDK, loop_id: str, narrator: Narrator) -> t
         narrator.moving("loop 2", "the labels are in; waiting for the loop to start by itself")
         time.sleep(_LOOK_EVERY_S)
     narrator.say(f"the loop has started by itself: task {task.task_id}")
-    return task.task_id, wait(client, task, narrator, "loop 2")
+    return task.task_id, wait(client, task, narrator, "loop 2", _LOOK_WHILE_TRAINING_S)
 
 
 def _runs(client: AnkerAutoTrainSDK, loop_id: str) -> Iterator[Task]:

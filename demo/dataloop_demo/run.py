@@ -122,8 +122,7 @@ def _first_loop(client: AnkerAutoTrainSDK, story: Story, work: Path, narrator: N
         build = drive.wait(client, client.build_dataset(dataset_id), narrator, "build")
         stage.result = f"{_counts(build['counts'])}; digest {build['digest'][:12]}"
     with narrator.stage("train") as stage:
-        wish = client.train(dataset_id, task_type="detection", parameters=story.training, model_name=story.name)
-        train = drive.wait(client, wish, narrator, "train")
+        train = drive.train(client, story, dataset_id, narrator)
         model_id = str(train["model_id"])
         stage.result = f"model {model_id}, {_primary(train['metrics'])} on held-out images"
     with narrator.stage("evaluate") as stage:

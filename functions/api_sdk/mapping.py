@@ -99,8 +99,11 @@ def dataset(version: DatasetVersion) -> Json:
     }
 
 
-def task(found: Task, url: str | None = None) -> Json:
-    result = {name: value for name, value in found.result.items() if name != "key"}
+def task(found: Task, url: str | None = None, files: list[Json] | None = None) -> Json:
+    """Keys of the artifacts bucket stay inside; url and files carry links instead."""
+    result = {name: value for name, value in found.result.items() if name not in ("key", "files")}
+    if files is not None:
+        result["files"] = files
     if url:
         result["url"] = url
     return {

@@ -64,11 +64,11 @@ def get_raw_data(uid: str) -> dict[str, Any]:
 
 @router.get("/api/v1/raw-data/<uid>/annotations")
 def annotations_of(uid: str) -> dict[str, Any]:
-    """What is said of a file. Scope: read."""
-    owner = tenant(router, "read")
-    ids = services().registering.annotation_ids(owner, check_uid(uid))
-    found = services().annotating.get_many(owner, ids)
-    return {"items": [mapping.annotation(found[id]) for id in ids if id in found]}
+    """What is said of a file, in order of ids. Scope: read."""
+    owner, (limit, cursor) = tenant(router, "read"), page(router)
+    ids = [id for id in services().registering.annotation_ids(owner, check_uid(uid)) if id > (cursor or "")]
+    found, following = services().annotating.page(owner, ids, limit)
+    return {"items": [mapping.annotation(entry) for entry in found], "cursor": following}
 
 
 @router.get("/api/v1/raw-data/<uid>/usage")

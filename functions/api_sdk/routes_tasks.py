@@ -54,6 +54,8 @@ def list_tasks() -> dict[str, Any]:
 def get_task(task_id: str) -> dict[str, Any]:
     """Status, progress, result or the reason of a failure. Scope: read."""
     task = services().tasks.get(tenant(router, "read"), task_id)
+    if task.kind == "export" and task.result:
+        return mapping.task(task, files=services().judging.export_files(task))
     url = services().building.download_link(task) if task.kind in ("build", "download") else None
     return mapping.task(task, url)
 

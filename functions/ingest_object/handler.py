@@ -53,7 +53,7 @@ def register(record: dict[str, Any]) -> None:
     )
     if is_annotation_file(split_key(notice.key)[1]):
         if not notice.is_removal:
-            services.importing.import_file(notice.key, notice.version_id, record["eventTime"])
+            services.importing.import_file(notice.key, notice.version_id)
     elif notice.is_removal:
         services.registering.remove_object(notice)
     else:

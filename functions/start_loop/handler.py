@@ -1,4 +1,4 @@
-"""AnnotationsRegistered events (through the delay queue) and the schedule → absorb, decide, start."""
+"""AnnotationsRegistered and RawDataRegistered (through the delay queue) and the schedule → absorb, decide, start."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ services = bootstrap.from_environment()
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """A batch of queue messages, or the schedule's tick."""
     if "Records" not in event:
-        for tenant in services.stores.keys.tenants():
-            services.looping.wake(tenant)
+        services.sweeping.wake_all()
         return {}
     failures = []
     for message in event["Records"]:
@@ -31,12 +30,16 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def process(body: dict[str, Any]) -> None:
-    """One message: an EventBridge event with new annotation ids, or our own note that a run has ended."""
+    """One message: an EventBridge event with new ids, or our own note that a run has ended."""
     detail = body.get("detail")
     if detail is None:
         services.looping.consider(body["tenant"], body["loop_id"])
         return
-    tenant = detail["scope"]["tenant"]
-    for loop in services.looping.absorb(tenant, detail["data"]["annotation_ids"]):
+    tenant, data = detail["scope"]["tenant"], detail["data"]
+    if "uids" in data:
+        touched = services.looping.absorb_files(tenant, data["uids"])
+    else:
+        touched = services.looping.absorb(tenant, data["annotation_ids"])
+    for loop in touched:
         decision, _ = services.looping.consider(tenant, loop.id)
         logger.info("loop considered", extra={"loop_id": loop.id, "start": decision.start, "reason": decision.reason})

@@ -20,8 +20,8 @@ from dataloop_jobs.faults import BadImage
 
 Pixels = NDArray[np.uint8]
 
-# 64 megapixels need 256 MB as RGB while they are decoded; a 10,000 × 10,000 bomb is above it.
-PIXEL_LIMIT = 64_000_000
+# The same as at registration (Pillow's own guard), so that what registers can be trained: 268 MB as RGB while decoded.
+PIXEL_LIMIT = 89_478_485
 # Colour of what the image does not cover: the mean that the network subtracts, so that it reads as zero.
 PAD_VALUE = 127
 

@@ -180,11 +180,12 @@ class _Server:
 
     def _prepare(self) -> None:
         from dataloop_local.deployment.deploy import deploy, remember
-        from dataloop_local.gaps import executions_durable
+        from dataloop_local.gaps import executions_durable, queues_durable
         from dataloop_local.sagemaker import notices, store
 
         settings = self._settings
         _wait_for_port(self._aws_port)
+        queues_durable.restore(self._keeper)
         executions_durable.restore(self._keeper)
         store.restore(self._keeper.recovered_sagemaker)
         stack = deploy(settings, self._clients)

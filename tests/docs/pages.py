@@ -106,7 +106,9 @@ def _assigned(source: Path, name: str) -> Any:
     for wanted in classes:
         body = next((node.body for node in body if isinstance(node, ast.ClassDef) and node.name == wanted), [])
     for node in body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if any(isinstance(target, ast.Name) and target.id == last for target in targets):
             return _value(node.value)  # type: ignore[union-attr]
     return None

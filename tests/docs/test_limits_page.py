@@ -11,7 +11,7 @@ from tests.docs.pages import CORE, DOCS, ROOT, constant, table_rows
 
 # The last cell of a row: `file` `NAME`.
 SOURCE = re.compile(r"`([^`]+)` `([\w.]+)`$")
-NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e\d+)?")
 # Public constants with these names are limits; the page must have each.
 IS_LIMIT = re.compile(r"^MAX_|^MIN_|_(SECONDS|S|BYTES|IDS|DAYS|LIMIT|PIXELS|GB|GET|WRITE)$|^(PART_IDS|FAN_IN|TRIES)$")
 # Not limits, though named like some: how much a function reads or keeps at a time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import fields
 
 from tests.docs.pages import DOCS, prose
@@ -10,6 +11,7 @@ from dataloop.catalog import architectures, exporters, task_types
 from dataloop.services.steps import STEPS
 from dataloop.settings import Settings
 from dataloop_jobs import declarations
+from dataloop_jobs.task_types.surface import TaskType
 
 
 def test_core_and_jobs_know_the_same_task_types_and_metrics() -> None:
@@ -41,3 +43,9 @@ def test_the_recipe_for_state_machines_names_a_step_that_exists() -> None:
 def test_the_recipe_for_settings_shows_a_setting_that_exists() -> None:
     assert "orphan_after_days" in {field.name for field in fields(Settings)}
     assert "`orphan_after_days`" in prose(DOCS / "how-to/settings.md")
+
+
+def test_the_recipe_for_task_types_names_the_whole_surface() -> None:
+    page = prose(DOCS / "how-to/task-type.md")
+    functions = [name for name, _ in inspect.getmembers(TaskType, inspect.isfunction) if not name.startswith("_")]
+    assert [name for name in functions if f"`{name}`" not in page] == []

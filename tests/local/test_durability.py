@@ -154,6 +154,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
     facts = Killed(stack)
     facts.write_objects()
     facts.start_workflows()
+    facts.send_messages()
     facts.start_stubborn_job()
     stack.received("EventsQueueUrl")
     stack.kill()
@@ -204,6 +205,15 @@ class Killed:
         )
         until(lambda: self.job().get("SecondaryStatus") == "Training", what="a running job")
 
+    def send_messages(self) -> None:
+        """One that stays, one that is deleted, one that is received but not deleted."""
+        sqs, url = self.stack.client("sqs"), self.stack.output("StreamDlqUrl")
+        for number in range(3):
+            sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"n": number}))
+        received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+        deleted = next(message for message in received if json.loads(message["Body"]) == {"n": 1})
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=deleted["ReceiptHandle"])
+
     def start_stubborn_job(self) -> None:
         self.job_pid = running(self.stack, create(self.stack, f"job-{uuid.uuid4().hex}", wait="stubborn"))["pid"]
 
@@ -237,6 +247,25 @@ def test_delete_markers_and_deletions_survive(killed: Killed) -> None:
     assert markers == {killed.versions["marker"]["VersionId"], killed.versions["hidden"]["VersionId"]}
     present = {entry["Key"] for entry in s3.list_objects_v2(Bucket=killed.bucket)["Contents"]}
     assert present == {"a/ü +.bin", "large", "copied"}
+
+
+def test_messages_survive(killed: Killed) -> None:
+    messages = killed.stack.received("StreamDlqUrl")
+
+    assert sorted(message["n"] for message in messages) == [0, 2]
+
+
+def test_notifications_survive(killed: Killed) -> None:
+    events = [record for body in killed.stack.received("IngestQueueUrl") for record in body.get("Records", [])]
+    seen = {(e["eventName"], e["s3"]["object"]["versionId"]) for e in events}
+
+    versions = {name: answer["VersionId"] for name, answer in killed.versions.items()}
+    assert seen >= {
+        ("ObjectCreated:Put", versions["first"]),
+        ("ObjectRemoved:DeleteMarkerCreated", versions["marker"]),
+        ("ObjectCreated:Put", versions["again"]),
+        ("ObjectCreated:CompleteMultipartUpload", versions["large"]),
+    }
 
 
 def test_running_executions_come_back_failed_and_say_so(killed: Killed) -> None:

@@ -23,6 +23,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from ministack.core import lambda_runtime
+from ministack.services import s3
 from tests.local.stack import free_port
 from tests.local.waiting import until
 
@@ -231,6 +232,16 @@ def test_stock_saves_tables_only_at_stop(stock: Stock) -> None:
     )
     dynamodb.put_item(TableName="table", Item={"k": {"S": "1"}})
     assert not (stock.state_dir / "dynamodb.json").exists()
+
+
+def test_stock_saves_queues_only_at_stop(stock: Stock) -> None:
+    sqs = stock.client("sqs")
+    sqs.send_message(QueueUrl=sqs.create_queue(QueueName="q")["QueueUrl"], MessageBody="x")
+    assert not (stock.state_dir / "sqs.json").exists()
+
+
+def test_stock_delivers_notifications_in_threads() -> None:
+    assert "Thread" in inspect.getsource(s3._fire_s3_event_async)
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,9 @@ def _tag(box: Json, left: float, top: float, high: float, size: float, picture: 
     # Room for the text; digits and small letters are about 0.56 of the font's size wide.
     wide = (len(text) * 0.56 + 0.5) * size
     across = max(0.0, min(left, picture[0] - wide))
-    down = top - size * 1.15 if top >= size * 1.2 else min(top + high, picture[1] - size * 1.15)
+    above, below = top - size * 1.15, min(top + high, picture[1] - size * 1.15)
+    # A missed object often has a wrong box on it: their texts go to opposite ends.
+    down = below if box["kind"] == "missed" or above < 0 else above
     return (
         f'<g class="tag {box["kind"]}"><rect x="{across:.1f}" y="{down:.1f}" width="{wide:.1f}" height="{size * 1.15:.1f}"/>'
         f'<text x="{across + size * 0.25:.1f}" y="{down + size * 0.9:.1f}" font-size="{size:.1f}">{escape(text)}</text></g>'

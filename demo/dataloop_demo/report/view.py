@@ -78,7 +78,7 @@ def _tiles(document: Json, cost: Json) -> list[Json]:
             "note": f"{rounds[0]['boxes']:,} + {rounds[1]['boxes']:,} labelled boxes, loop 1 + loop 2",
         },
         {
-            "name": "From nothing to the report",
+            "name": "Start to report",
             "value": duration(document["seconds"]),
             "note": f"both loops, on {document['machine']['cores']} cores of {document['machine']['system']}, without a GPU",
         },
@@ -125,12 +125,11 @@ def _gate(gate: Json, name: str) -> str:
 
 
 def _decision(entry: Json) -> Json:
-    names = {"start": "start", "promotion": "promotion", "failure": "failure"}
     return {
-        "at": str(entry.get("at") or entry.get("decided_at") or "")[11:19],
-        "kind": names.get(str(entry.get("kind")), str(entry.get("kind"))),
+        "at": f"{entry['at'][11:19]} UTC",
+        "kind": entry["kind"],
         "yes": bool(entry.get("start", entry.get("promote", False))),
-        "reasons": "; ".join(entry.get("reasons") or []),
+        "reasons": "; ".join(entry["reasons"]),
     }
 
 

@@ -35,6 +35,7 @@ class Keeper:
         self.positions = tables.Positions()
         self.recovered_executions: dict[str, list[Any]] = {}
         self.recovered_sagemaker: list[list[Any]] = []
+        self.recovered_messages: list[dict[str, Any]] = []
         # Set by gaps/stream_consumers.py: the positions of a table's consumers (None: has read nothing yet).
         self.consumers_of: Callable[[str, str, str], list[str | None]] = lambda account, region, table: []
         self._snapshots = SnapshotFolder(settings.snapshots_dir, fsync=settings.fsync)
@@ -63,6 +64,8 @@ class Keeper:
         elif "position" in record:
             account, region, mapping, sequence = record["position"]
             self.positions.done[(account, region, mapping)] = sequence
+        elif "queue" in record:
+            self.recovered_messages.append(record)
         elif "execution" in record:
             account, region, execution = record["execution"]
             self.recovered_executions[execution["executionArn"]] = [account, region, execution]

@@ -16,8 +16,10 @@ from dataloop_local.gaps import (
     lambda_limits,
     lambda_logs,
     nested_executions,
+    queues_durable,
     s3_checksums,
     s3_durable,
+    s3_events,
     s3_signature_v2,
     sagemaker_integration,
     sagemaker_service,
@@ -42,10 +44,12 @@ class Installation:
 def install_all(runtime: Installation) -> None:
     settings = runtime.settings
     dynamodb_durable.install(runtime.keeper)
+    queues_durable.install(runtime.keeper)
     stream_consumers.install(runtime.keeper)
     s3_durable.install(fsync=settings.fsync)
     s3_checksums.install()
     s3_signature_v2.install()
+    s3_events.install()
     unpacked = lambda_errors.install(settings.code_dir)
     lambda_environment.install(unpacked, {"AWS_ENDPOINT_URL": runtime.endpoint_url})
     lambda_limits.install(environments=settings.environments_per_function, wait_s=settings.environment_wait_s)

@@ -13,10 +13,11 @@ class TaskType:
     name: str
     annotation_types: tuple[str, ...]
     primary: str
+    needs_boxes: bool = False
 
 
 TASK_TYPES = (
-    TaskType("detection", ("detection", "object", "object_detection", "bbox"), "AP50"),
+    TaskType("detection", ("detection", "object", "object_detection", "bbox"), "AP50", needs_boxes=True),
     TaskType("classification", ("classification", "class", "image_classification"), "accuracy"),
 )
 
@@ -24,6 +25,12 @@ TASK_TYPES = (
 def by_name(name: str) -> TaskType | None:
     """The declaration, or None."""
     return next((entry for entry in TASK_TYPES if entry.name == name), None)
+
+
+def mean_the_same(one: str, other: str) -> bool:
+    """True for equal words and for two words of one task type: seed 000 says both object and detection."""
+    kind = of_annotation_type(one)
+    return one == other or (kind is not None and kind is of_annotation_type(other))
 
 
 def of_annotation_type(annotation_type: str) -> TaskType | None:

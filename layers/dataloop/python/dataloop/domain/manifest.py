@@ -50,10 +50,13 @@ class JoinReport:
         return {"counts": self.counts, "examples": self.examples}
 
 
-def fragments(annotation: Annotation, raws: Mapping[str, RawData], report: JoinReport) -> Iterator[dict[str, Any]]:
+def fragments(
+    annotation: Annotation, raws: Mapping[str, RawData], report: JoinReport, *, needs_boxes: bool = False
+) -> Iterator[dict[str, Any]]:
     """One fragment per image the annotation speaks of: the image's facts and this annotation's labels.
 
-    Notes in the report: missing_object (no sound object yet), clipped_box, dropped_box (wholly outside), unknown_size.
+    Notes in the report: missing_object (no sound object yet), not_an_image, clipped_box, dropped_box (wholly outside
+    the image), label_without_box (where the annotation's type is about objects).
     """
     for uid in annotation.data_ids:
         raw = raws.get(uid)
@@ -61,22 +64,11 @@ def fragments(annotation: Annotation, raws: Mapping[str, RawData], report: JoinR
             report.note("missing_object", annotation.id)
             continue
         width, height = raw.facts.width, raw.facts.height
-        labels = []
-        for label in annotation.labels:
-            row = {"label": str(label["label"]), "box": None, "score": _score(label)}
-            if label.get("bbox_xyxy") is not None:
-                if not width or not height:
-                    report.note("unknown_size", annotation.id)
-                    continue
-                box = normalise(label["bbox_xyxy"], width, height)
-                if box is None:
-                    report.note("dropped_box", annotation.id)
-                    continue
-                if box.clipped:
-                    report.note("clipped_box", annotation.id)
-                row["box"] = box.as_list()
-            labels.append(row)
-        labels.sort(key=canonical_json)
+        if raw.facts.type != "image" or not width or not height:
+            report.note("not_an_image", annotation.id)
+            continue
+        found = (_label_row(annotation.id, label, (width, height), report, needs_boxes) for label in annotation.labels)
+        labels = sorted((row for row in found if row is not None), key=canonical_json)
         location = raw.location
         assert location is not None  # is_usable says so
         yield {
@@ -96,6 +88,24 @@ def fragments(annotation: Annotation, raws: Mapping[str, RawData], report: JoinR
                 "owner": annotation.owner,
             },
         }
+
+
+def _label_row(
+    annotation_id: str, label: Mapping[str, Any], size: tuple[int, int], report: JoinReport, needs_boxes: bool
+) -> dict[str, Any] | None:
+    """One label with its box in fractions, or None when nothing of it can be used."""
+    row = {"label": str(label["label"]), "box": None, "score": _score(label)}
+    if label.get("bbox_xyxy") is None:
+        if needs_boxes:
+            report.note("label_without_box", annotation_id)
+        return None if needs_boxes else row
+    box = normalise(label["bbox_xyxy"], *size)
+    if box is None:
+        report.note("dropped_box", annotation_id)
+        return None
+    if box.clipped:
+        report.note("clipped_box", annotation_id)
+    return row | {"box": box.as_list()}
 
 
 def _score(label: Mapping[str, Any]) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 # A real S3 sequencer is a hex number of up to 32 digits; longer ones would still compare right among themselves.
@@ -53,7 +53,6 @@ class RawData:
     meta_at: str | None = None
     first_seen: str | None = None
     orphaned_at: str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def live_locations(self) -> tuple[Location, ...]:
@@ -101,6 +100,11 @@ def split_key(key: str) -> tuple[str, str]:
         if tenant and rest and rest[0]:
             return tenant, rest[0]
     return "default", key
+
+
+def is_key(key: str) -> bool:
+    """Can an object have this key? S3 takes 1 to 1,024 bytes of UTF-8; a lone surrogate has no UTF-8."""
+    return 0 < len(key.encode(errors="replace")) <= 1024 and not any("\ud800" <= letter <= "\udfff" for letter in key)
 
 
 def is_annotation_file(object_name: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import eq
 from typing import Any
 
 from dataloop.domain.annotations import Annotation
@@ -39,9 +40,10 @@ class Query:
     sources: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
 
-    def matches(self, annotation: Annotation, raw: RawData | None) -> bool:
+    def matches(self, annotation: Annotation, raw: RawData | None, same_type: Callable[[str, str], bool] = eq) -> bool:
+        """same_type: which words for a type of annotation mean the same."""
         meta = (raw.meta or {}) if raw else {}
-        is_type = not self.annotation_type or annotation.type == self.annotation_type
+        is_type = not self.annotation_type or same_type(self.annotation_type, annotation.type)
         has_label = not self.labels or bool(annotation.label_names & set(self.labels))
         is_source = not self.sources or lookup(meta, "sourceInfo.type") in self.sources
         is_region = not self.regions or meta.get("region") in self.regions

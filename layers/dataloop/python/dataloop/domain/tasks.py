@@ -42,7 +42,6 @@ class Task:
     attempt: int = 1
     context: Mapping[str, Any] = field(default_factory=dict)
     parent_id: str | None = None
-    correlation_id: str | None = None
 
     @property
     def execution_name(self) -> str:

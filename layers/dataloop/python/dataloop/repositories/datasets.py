@@ -96,11 +96,6 @@ class DatasetRepository:
         item = self._table.get(keys.dataset(tenant, pointer["id"])) if pointer else None
         return from_item(Dataset, item) if item else None
 
-    def get_dataset(self, tenant: str, dataset_id: str) -> Dataset | None:
-        """S. 1 call."""
-        item = self._table.get(keys.dataset(tenant, dataset_id))
-        return from_item(Dataset, item) if item else None
-
     def find_version(self, tenant: str, name: str, version: str) -> DatasetVersion | None:
         """S. 2 calls."""
         pointer = self._table.get(keys.unique(tenant, "version", name, version))

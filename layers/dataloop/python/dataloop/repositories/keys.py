@@ -146,8 +146,3 @@ def tenants() -> str:
 
 def day_partition(tenant: str, time: str, uid: str) -> str:
     return raw_day(tenant, day_of(time), uid[0])
-
-
-def tenant_of(pk: str) -> str:
-    """The tenant of a partition key."""
-    return pk.split("|", 1)[0]

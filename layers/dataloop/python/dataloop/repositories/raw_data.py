@@ -44,6 +44,7 @@ class RawDataRepository:
                     "g1sk": f"{seen_at}#{uid}",
                     **{name: getattr(facts, name) for name in _FACTS if getattr(facts, name) is not None},
                 },
+                set_if_absent={"seen_at": seen_at},
                 condition=f"{is_unknown} OR {is_newer}",
                 seq=location.sequencer,
             )
@@ -59,7 +60,7 @@ class RawDataRepository:
         item = self._table.update(
             keys.raw(tenant, uid),
             set={"tenant": tenant, "uid": uid, "meta": dict(meta), "meta_at": at},
-            set_if_absent={"g1pk": keys.raw_waiting(tenant, day_of(at)), "g1sk": f"{at}#{uid}"},
+            set_if_absent={"g1pk": keys.raw_waiting(tenant, day_of(at)), "g1sk": f"{at}#{uid}", "seen_at": at},
             remove=("orphaned_at",),
         )
         return _from_item(item)
@@ -105,7 +106,7 @@ class RawDataRepository:
         return [item["sk"].removeprefix("ANN#") for item in items]
 
     def of_day(self, tenant: str, day: str, *, limit: int, cursor: str | None) -> tuple[list[RawData], str | None]:
-        """E. Raw data first seen on yyyymmdd, shard by shard. The cursor is `<shard digit><cursor of the shard>`."""
+        """E. Raw data whose object came (or went) last on yyyymmdd. The cursor is `<shard digit><cursor of the shard>`."""
         shard, inner = (cursor[0], cursor[1:] or None) if cursor else (keys.DAY_SHARDS[0], None)
         if shard not in keys.DAY_SHARDS:
             raise InvalidInput("cursor", "is not one this service gave out", cursor)
@@ -163,6 +164,6 @@ def _from_item(item: Item) -> RawData:
         locations=locations,
         meta=item.get("meta"),
         meta_at=item.get("meta_at"),
-        first_seen=item.get("g1sk", "").split("#")[0] or None,
+        first_seen=item.get("seen_at"),
         orphaned_at=item.get("orphaned_at"),
     )

@@ -77,12 +77,17 @@ class ReleaseRepository:
     def page(
         self, tenant: str, *, limit: int, cursor: str | None, name: str | None = None
     ) -> tuple[list[Release], str | None]:
-        """E. Newest first; a name filters within the page."""
-        page = self._table.query(
-            keys.releases(tenant), index=keys.BY_TIME, limit=limit, newest_first=True, cursor=cursor
-        )
-        found = [from_item(Release, item) for item in page.items]
-        return [release for release in found if name in (None, release.name)], page.cursor
+        """E. Newest first. With a name: as many pages as it takes to find `limit` of that name."""
+        found: list[Release] = []
+        while True:
+            page = self._table.query(
+                keys.releases(tenant), index=keys.BY_TIME, limit=limit - len(found), newest_first=True, cursor=cursor
+            )
+            releases = (from_item(Release, item) for item in page.items)
+            found += [release for release in releases if name in (None, release.name)]
+            cursor = page.cursor
+            if cursor is None or len(found) >= limit:
+                return found, cursor
 
     def of_model(self, tenant: str, model_id: str) -> list[Release]:
         """E. The releases of one model."""
@@ -113,3 +118,14 @@ class ReleaseRepository:
             current = f"at revision {stands.revision}" if stands else "unset"
             raise IllegalTransition("release pointer", pointer.name, current, "publishing") from lost
         return pointer
+
+    def remove_pointer(self, pointer: ReleasePointer) -> None:
+        """Forget a name, if its pointer still stands where we looked. Raises IllegalTransition."""
+        try:
+            self._table.delete(
+                keys.pointer(pointer.tenant, pointer.name),
+                condition="attribute_not_exists(#pk) OR #revision = :seen",
+                seen=pointer.revision,
+            )
+        except ConditionFailed as lost:
+            raise IllegalTransition("release pointer", pointer.name, "at another revision", "removing") from lost

@@ -129,12 +129,6 @@ class Table:
             puts = [{"PutRequest": {"Item": encode_item(item)}} for item in items[start : start + BATCH_WRITE]]
             self._write_batch(puts)
 
-    def delete_many(self, keys: Sequence[tuple[str, str]]) -> None:
-        """Unconditional deletes, 25 a call."""
-        for start in range(0, len(keys), BATCH_WRITE):
-            chunk = keys[start : start + BATCH_WRITE]
-            self._write_batch([{"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}} for pk, sk in chunk])
-
     def update(
         self,
         pk: str,

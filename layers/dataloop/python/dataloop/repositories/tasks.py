@@ -101,12 +101,6 @@ class TaskRepository:
         found = [task for kind in KINDS for task in self.page(tenant, kind, limit=limit)[0]]
         return sorted(found, key=lambda task: (task.created_at, task.id), reverse=True)[:limit]
 
-    def of_target(self, tenant: str, target: str, *, only_active: bool = False) -> list[Task]:
-        """E. The tasks of one target, active ones first."""
-        prefix = "A#" if only_active else None
-        items = self._table.query_all(keys.tasks_of(tenant, target), index=keys.BY_PARENT, prefix=prefix)
-        return [from_item(Task, item) for item in items if "kind" in item]
-
 
 def error_of(code: str, message: str) -> Mapping[str, Any]:
     """The shape of a task's error."""

@@ -74,6 +74,20 @@ class AnnotationService:
             raise NotFound("annotation", annotation_id)
         return annotation
 
+    def page(self, tenant: str, ids: Sequence[str], limit: int) -> tuple[list[Annotation], str | None]:
+        """The first of these annotations, as many as the limit and an answer's size allow, and the last id taken when
+        more follow."""
+        taken: list[Annotation] = []
+        size = 0
+        for index, id in enumerate(ids):
+            annotation = self._repository.get(tenant, id) if index < limit else None
+            size += len(canonical_json(annotation.labels)) if annotation else 0
+            if index >= limit or (taken and size > MAX_BODY_BYTES):
+                return taken, ids[index - 1]
+            if annotation:
+                taken.append(annotation)
+        return taken, None
+
     def get_many(self, tenant: str, annotation_ids: Sequence[str]) -> dict[str, Annotation]:
         """By id, the existing ones."""
         return self._repository.get_many(tenant, annotation_ids)

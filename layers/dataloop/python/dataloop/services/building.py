@@ -7,10 +7,11 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dataloop.catalog import task_types
+from dataloop.domain.annotations import Annotation
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
@@ -27,6 +28,8 @@ from dataloop.services.tracking import TaskService
 
 log = logging.getLogger(__name__)
 
+# Label names, statistics and per-class metrics live in items of at most 400 KB; 1,500 names use half of that.
+MAX_LABEL_NAMES = 1500
 PART_IDS = 1000  # ids per map item (design §6.3): ten BatchGets, a second of Lambda
 
 
@@ -147,7 +150,7 @@ class BuildService:
                 continue
             rows.extend(
                 f"{fragment['uid']}\t{id}\t".encode() + canonical_json(fragment)
-                for fragment in fragments(annotations[id], raws, report)
+                for fragment in fragments(annotations[id], raws, report, needs_boxes=_needs_boxes(annotations[id]))
             )
         rows.sort()
         body = b"".join(row + b"\n" for row in rows)
@@ -185,6 +188,8 @@ class BuildService:
             reason = f"no image is left to build from: {self._explain(report)}"
         elif labels == 0 and task.kind == "build":
             reason = f"no label is left to learn from: {self._explain(report)}"
+        elif labels > MAX_LABEL_NAMES and task.kind == "build":
+            reason = f"{labels} different labels; at most {MAX_LABEL_NAMES} fit a version's record"
         return {"rows": rows, "labels": labels, "passed": not reason, "reason": reason, "digest": index["digest"]}
 
     @staticmethod
@@ -253,6 +258,6 @@ class BuildService:
         return f"{task.tenant}/manifests/{version.id}"
 
 
-def report_of(version: DatasetVersion) -> Mapping[str, Any]:
-    """What a client sees of a version besides its names."""
-    return {"split": asdict(version.split)} | dict(version.report)
+def _needs_boxes(annotation: Annotation) -> bool:
+    kind = task_types.of_annotation_type(annotation.type)
+    return kind is not None and kind.needs_boxes

@@ -13,8 +13,7 @@ from typing import Any
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.ids import derived_uuid, uid_of
-from dataloop.domain.raw_data import key_of, split_key
-from dataloop.domain.times import from_text
+from dataloop.domain.raw_data import is_key, key_of, split_key
 from dataloop.gateways.objects import Bucket
 from dataloop.gateways.queues import Queue
 from dataloop.services.annotating import AnnotationService
@@ -22,8 +21,11 @@ from dataloop.services.tracking import TaskService
 
 log = logging.getLogger(__name__)
 
-# One Lambda invocation parses the file in memory (COCO) within its 1 GB; larger files wait for an import job.
-MAX_COCO_BYTES = 100 * 1024 * 1024
+# A COCO file is parsed in memory, about ten times its size, within the function's 1 GB and five minutes; an image costs
+# one or two HEADs, sixteen at a time. Larger files are sent in parts.
+MAX_COCO_BYTES = 40 * 1024 * 1024
+MAX_COCO_IMAGES = 50_000
+HEADS_AT_ONCE = 16
 BATCH = 100
 # Waits for files that the annotations name and that are not there yet: 30 s doubled up to 15 min, about two hours.
 FIRST_DELAY_S = 30
@@ -45,6 +47,11 @@ class ImportReport:
         if len(self.problems) < REPORT_ITEMS:
             self.problems.append({"item": item, "reason": reason})
 
+    def miss(self, file_name: str) -> None:
+        self.missing += 1
+        if len(self.problems) < REPORT_ITEMS:
+            self.problems.append({"item": file_name, "reason": "no such file in the bucket"})
+
     def to_json(self) -> dict[str, Any]:
         return {
             "registered": self.registered,
@@ -63,10 +70,10 @@ class ImportService:
         self._raw = raw
         self._ingest_queue = ingest_queue
 
-    def import_file(self, key: str, version_id: str, event_time: str, attempt: int = 1) -> str:
+    def import_file(self, key: str, version_id: str, attempt: int = 1) -> str:
         """Import one annotation file. Returns the task's id; a bad file ends the task as FAILED, with the reason."""
         tenant, name = split_key(key)
-        task_id = derived_uuid(int(from_text(event_time).timestamp() * 1000), "import", key, version_id)
+        task_id = import_task_id(key, version_id)
         task = self._tasks.create(tenant, "import", f"File#{name}", {"object_name": name}, id=task_id)
         if task.is_ended:
             return task_id
@@ -78,7 +85,7 @@ class ImportService:
             return task_id
         if report.missing and attempt < MAX_ATTEMPTS:
             self._tasks.note(task, phase=f"waits for {report.missing} files", progress={"done": report.registered})
-            retry = {"key": key, "version_id": version_id, "event_time": event_time, "attempt": attempt + 1}
+            retry = {"key": key, "version_id": version_id, "attempt": attempt + 1}
             self._ingest_queue.send({"retry_import": retry}, delay_s=FIRST_DELAY_S * 2 ** (attempt - 1))
             return task_id
         result = report.to_json()
@@ -126,7 +133,7 @@ class ImportService:
                 continue
             try:
                 body = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 report.problem(f"line {number}", f"is not JSON: {error}")
                 continue
             if isinstance(body, Mapping):
@@ -138,7 +145,7 @@ class ImportService:
         """One annotation per image with all its boxes. Raises InvalidInput for anything that is not COCO."""
         try:
             coco = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput("annotation file", f"is not JSON: {error}") from error
         if not isinstance(coco, Mapping) or not isinstance(coco.get("images"), list):
             raise InvalidInput("annotation file", "is not COCO: it has no list `images`")
@@ -153,11 +160,16 @@ class ImportService:
         known = {entry.get("id") for entry in _objects(coco, "images")}
         for image_id in boxes.keys() - known:
             report.problem(f"image {image_id}", "is not among the images")
+        seen: set[Any] = set()
         for image in _objects(coco, "images"):
+            if image.get("id") in seen:
+                # Whose boxes are they? The first image of an id keeps them.
+                report.problem(f"image {image.get('id')}", f"{image.get('file_name')!r} has an id that came before")
+                continue
+            seen.add(image.get("id"))
             uid = self._uid_of(tenant, name, image)
             if uid is None:
-                report.missing += 1
-                report.problem(str(image.get("file_name")), "no such file in the bucket yet")
+                report.miss(str(image.get("file_name")))
                 continue
             yield {
                 "dataId": [uid],
@@ -178,7 +190,11 @@ class ImportService:
             return None
         folder = posixpath.dirname(name.removeprefix("annotations/"))
         for candidate in dict.fromkeys((posixpath.join(folder, file_name), file_name)):
-            stored = self._raw.head(key_of(tenant, candidate.lstrip("/")))
+            key = key_of(tenant, candidate.lstrip("/"))
+            # A name may spell another tenant's area, or something that no key can be.
+            if split_key(key)[0] != tenant or not is_key(key):
+                continue
+            stored = self._raw.head(key)
             if stored is not None:
                 return uid_of(stored.sha256 or self._hash(stored.key))
         return None
@@ -191,10 +207,19 @@ class ImportService:
         return hasher.hexdigest()
 
 
+def import_task_id(key: str, version_id: str) -> str:
+    """The task of one annotation file version, so that hearing of it twice is hearing of it once."""
+    return derived_uuid(0, "import", key, version_id)
+
+
 def _objects(coco: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     entries = coco.get(name) or []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         raise InvalidInput("annotation file", f"is not COCO: {name} must be a list of objects")
+    for entry in entries:
+        for id_name in ("id", "image_id", "category_id"):
+            if not isinstance(entry.get(id_name), str | int | None):
+                raise InvalidInput("annotation file", f"is not COCO: {name} has a {id_name} that is no number or text")
     return entries
 
 

@@ -16,6 +16,9 @@ MAX_PIXELS = 89_478_485
 # Enough for every header we met, EXIF thumbnails included (JPEG segments are at most 64 KB each).
 HEAD_BYTES = 256 * 1024
 TAIL_BYTES = 64 * 1024
+# Most writers put a TIFF's directory behind its pixels, so its size is only known from the whole file.
+TIFF_MARKS = (b"II*\0", b"MM\0*")
+WHOLE_TIFF_BYTES = 128 * 1024 * 1024
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 
@@ -29,7 +32,13 @@ def inspect(name: str, sha256: str, size_bytes: int, head: bytes, tail: bytes) -
     guessed = mimetypes.guess_type(name)[0] or "application/octet-stream"
     if size_bytes == 0:
         return ObjectFacts(sha256, 0, guessed, rejected="the file is empty")
-    found = _open(head)
+    try:
+        found = _open(head)
+    except Image.DecompressionBombError:
+        # Twice the limit and more: Pillow does not even tell the size.
+        return ObjectFacts(
+            sha256, size_bytes, guessed, rejected=f"its pixels are more than twice the allowed {MAX_PIXELS}"
+        )
     if found is None:
         rejected = (
             f"{PurePosixPath(name).name} is named like an image but its bytes are none" if is_called_image else None
@@ -47,15 +56,14 @@ def inspect(name: str, sha256: str, size_bytes: int, head: bytes, tail: bytes) -
 
 
 def _open(head: bytes) -> tuple[str, int, int] | None:
-    """(media type, width, height) from the header alone; Pillow decodes nothing here."""
+    """(media type, width, height) from the header alone; Pillow decodes nothing here. Raises DecompressionBombError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(head), formats=FORMATS) as image:
                 return Image.MIME.get(image.format or "", "image/unknown"), *image.size
     except Image.DecompressionBombError:
-        # Twice the limit and more: Pillow refuses to tell the size, and we refuse the file.
-        return "image/unknown", MAX_PIXELS, 2
+        raise
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, OverflowError):
         return None
 
@@ -63,13 +71,28 @@ def _open(head: bytes) -> tuple[str, int, int] | None:
 def _is_cut_short(media_type: str, size_bytes: int, head: bytes, tail: bytes) -> bool:
     """True when the end mark of the format is missing. Bytes after the mark are allowed: cameras append some."""
     if media_type == "image/jpeg":
-        return b"\xff\xd9" not in tail
+        # A thumbnail in the header has an end mark of its own: only what follows the header counts.
+        is_whole = len(head) == size_bytes
+        return head.find(b"\xff\xd9", _end_of_jpeg_header(head)) < 0 if is_whole else b"\xff\xd9" not in tail
     if media_type == "image/png":
         return b"IEND" not in tail
     if media_type == "image/gif":
-        return b"\x3b" not in tail
+        return not tail.rstrip(b"\0").endswith(b"\x3b")  # its mark is too short to be looked for in the middle
     if media_type == "image/webp":
         return size_bytes < int.from_bytes(head[4:8], "little") + 8
     if media_type == "image/bmp":
         return size_bytes < int.from_bytes(head[2:6], "little")
     return False
+
+
+def _end_of_jpeg_header(data: bytes) -> int:
+    """Where the first scan begins: after the segments that carry tables, EXIF and thumbnails; or the end of the data."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if data[at + 1] == 0xDA:
+            return at
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return len(data) if at + 4 > len(data) else at

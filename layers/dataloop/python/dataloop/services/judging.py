@@ -104,6 +104,14 @@ class JudgingService:
         self._tasks.succeed(task, result | {"model_id": task.parameters["model_id"]})
         return {"format": verification["format"], "files": len(files)}
 
+    def export_files(self, task: Task) -> list[dict[str, Any]]:
+        """The files of a finished export with fresh links, for 15 minutes."""
+        return [
+            {name: value for name, value in entry.items() if name != "key"}
+            | {"url": self._artifacts.link(str(entry["key"]), file_name=str(entry["name"]))}
+            for entry in task.result.get("files", [])
+        ]
+
     def _job(self, task: Task, model: Model, test: DatasetVersion, root: str) -> dict[str, Any]:
         named = {"version_id": test.id, "name": test.name, "version": test.version, "digest": test.digest}
         spec = {"model_id": model.id, "task_id": task.id, "dataset": dict(model.dataset), "test": named}

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+from dataloop.catalog.task_types import mean_the_same
 from dataloop.domain.annotations import Annotation
 from dataloop.domain.datasets import DatasetVersion, Segment, check_name
 from dataloop.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound
@@ -29,8 +30,9 @@ from dataloop.services.training import check_parameters
 
 log = logging.getLogger(__name__)
 
-# Longer than any run: a training is stopped after a day. A lock outlives a crash by this much at most.
-LOCK_SECONDS = 36 * 3600
+# Longer than any run: eight days of waiting for spot capacity, seven for an approval. A lock whose run has ended is taken
+# over at once, so this only bounds what nobody foresaw.
+LOCK_SECONDS = 30 * 24 * 3600
 TRAINING_FIELDS = ("task_type", "architecture", "parameters", "warm_start")
 
 
@@ -141,9 +143,16 @@ class LoopService:
                 touched.append(loop)
         return touched
 
+    def absorb_files(self, tenant: str, uids: Sequence[str]) -> list[Loop]:
+        """Raw data was completed: annotations that came before their metadata may match only now."""
+        if not any(loop.query.needs_metadata for loop in self._loops.of_tenant(tenant)):
+            return []
+        ids = {id for uid in uids for id in self._raw_data.annotation_ids(tenant, uid)}
+        return self.absorb(tenant, sorted(ids)) if ids else []
+
     @staticmethod
     def _matches(loop: Loop, annotation: Annotation, raws: Mapping[str, Any]) -> bool:
-        return any(loop.query.matches(annotation, raws.get(uid)) for uid in annotation.data_ids)
+        return any(loop.query.matches(annotation, raws.get(uid), mean_the_same) for uid in annotation.data_ids)
 
     def _append(self, loop: Loop, ids: Sequence[str]) -> None:
         """Link into the draft; when the draft is frozen meanwhile, into the next one."""
@@ -231,9 +240,17 @@ class LoopService:
             last_train_size=size,
             oldest_unlearnt=from_text(min(new.values())) if new else None,
             last_start=from_text(loop.last_started_at) if loop.last_started_at else None,
-            active_loop=self._loops.lock_owner(loop.tenant, f"loop#{loop.id}", now) is not None,
+            active_loop=self._running(loop, now) is not None,
             failures=loop.failures,
         )
+
+    def _running(self, loop: Loop, now: datetime) -> str | None:
+        """The task of the run that holds the lock, unless that run has ended without giving it back."""
+        owner = self._loops.lock_owner(loop.tenant, f"loop#{loop.id}", now)
+        try:
+            return None if owner is None or self._tasks.read(loop.tenant, owner).is_ended else owner
+        except NotFound:
+            return None
 
     def consider(self, tenant: str, loop_id: str, forced: bool = False) -> tuple[Decision, Task | None]:
         """Decide, and start a run when the policy says so. Everybody who decides so at once starts the same run."""
@@ -271,8 +288,12 @@ class LoopService:
         return [(loop.id, self.consider(tenant, loop.id)[0]) for loop in self._loops.of_tenant(tenant)]
 
     def lock(self, loop: Loop, task: Task) -> bool:
-        """One run at a time; the lock belongs to the run's task."""
-        return self._loops.lock(loop.tenant, f"loop#{loop.id}", task.id, self._clock.now(), LOCK_SECONDS)
+        """One run at a time; the lock belongs to the run's task. The lock of a run that has ended is taken over."""
+        what, now = f"loop#{loop.id}", self._clock.now()
+        owner = self._loops.lock_owner(loop.tenant, what, now)
+        if owner is not None and owner != task.id and self._running(loop, now) is None:
+            self._loops.unlock(loop.tenant, what, owner)
+        return self._loops.lock(loop.tenant, what, task.id, now, LOCK_SECONDS)
 
     def unlock(self, loop: Loop, task: Task) -> None:
         self._loops.unlock(loop.tenant, f"loop#{loop.id}", task.id)

@@ -65,14 +65,15 @@ def _coalesced(tenant: str, what: str, entries: Sequence[tuple[int, str, str]]) 
 def _transition(tenant: str, entity: str, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> DomainEvent | None:
     if entity == "MODEL" and str(new["sk"]).startswith("EVAL#"):
         data = {"model_id": new["model_id"], "version_id": new["version_id"]}
-        return _event(EventTypes.MODEL_EVALUATED, tenant, new["created_at"], data)
+        return _event(EventTypes.MODEL_EVALUATED, tenant, new["created_at"], data, new["task_id"])
     if new["sk"] != "#" or new.get("status") is None or (old and old.get("status") == new["status"]):
         return None
     at = new.get("updated_at") or new["created_at"]
     if entity == "TASK" and new["status"] == "SUCCEEDED" and new.get("kind") == "export":
-        return _event(EventTypes.MODEL_EXPORTED, tenant, at, {"task_id": new["id"], "target": new["target"]})
+        return _event(EventTypes.MODEL_EXPORTED, tenant, at, {"task_id": new["id"], "target": new["target"]}, new["id"])
     kind = _STATUS_EVENTS.get((entity, new["status"]))
-    return _event(kind, tenant, at, _data(entity, new)) if kind else None
+    task_id = new["id"] if entity == "TASK" else new.get("task_id")
+    return _event(kind, tenant, at, _data(entity, new), task_id) if kind else None
 
 
 def _data(entity: str, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,6 +86,7 @@ def _data(entity: str, item: Mapping[str, Any]) -> dict[str, Any]:
     return {"task_id": item["id"], "kind": item["kind"]}
 
 
-def _event(kind: EventType, tenant: str, at: str, data: Mapping[str, Any]) -> DomainEvent:
+def _event(kind: EventType, tenant: str, at: str, data: Mapping[str, Any], task_id: str | None) -> DomainEvent:
+    """The task that brought it about is what correlates events."""
     names = {name: value for name, value in data.items() if name in kind.fields}
-    return DomainEvent(kind.name, kind.area, tenant, at, names)
+    return DomainEvent(kind.name, kind.area, tenant, at, names, correlation_id=task_id)

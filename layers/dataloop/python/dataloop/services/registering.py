@@ -78,6 +78,8 @@ class RegistrationService:
         head = self._bucket.get_range(notice.key, 0, inspecting.HEAD_BYTES, stored.version_id)
         start = max(0, stored.size_bytes - inspecting.TAIL_BYTES)
         tail = self._bucket.get_range(notice.key, start, inspecting.TAIL_BYTES, stored.version_id)
+        if head.startswith(inspecting.TIFF_MARKS) and stored.size_bytes <= inspecting.WHOLE_TIFF_BYTES:
+            head = self._bucket.get_range(notice.key, 0, stored.size_bytes, stored.version_id)
         return checked, checked.sha256 or self._hash(notice.key, stored.version_id), head, tail
 
     def _hash(self, key: str, version_id: str) -> str:
@@ -108,15 +110,10 @@ class RegistrationService:
             return None
         read = ObjectNotice(notice.key, before.version_id, notice.sequencer)
         try:
-            stored, sha256, _, _ = self._read(read)
+            stored, sha256, head, tail = self._read(read)
         except NotFound:
             return None
-        uid = uid_of(sha256)
-        self._mark_removed(uid, notice, stored)
-        return uid
-
-    def _mark_removed(self, uid: str, notice: ObjectNotice, stored: Stored) -> None:
-        tenant, _ = split_key(notice.key)
+        tenant, name = split_key(notice.key)
         location = Location(
             bucket=self._bucket.name,
             key=notice.key,
@@ -125,7 +122,10 @@ class RegistrationService:
             size_bytes=stored.size_bytes,
             is_removed=True,
         )
-        self._repository.remove_location(tenant, uid, location)
+        # The facts go with it: should the creation's event come after this one, it is late and changes nothing.
+        facts = inspecting.inspect(name, sha256, stored.size_bytes, head, tail)
+        self._repository.put_object_half(tenant, uid_of(sha256), facts, location, self._clock.text())
+        return uid_of(sha256)
 
     def register_metadata(self, tenant: str, raw_data: object) -> RawData:
         """Register what a client says of a file, before or after its object. Raises InvalidInput, LimitExceeded.

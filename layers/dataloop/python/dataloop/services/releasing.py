@@ -242,6 +242,8 @@ class ReleaseService:
                     updated_at=now,
                 )
             )
+        elif pointer is not None and pointer.release_id == release.id:
+            self._releases.remove_pointer(pointer)  # it was the first of its name: the name stands for nothing again
         self._releases.move(release, "ROLLED_BACK", now)
         return before
 

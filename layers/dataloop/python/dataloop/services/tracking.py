@@ -215,10 +215,6 @@ class TaskService:
         self.follow(task.tenant, task.id, execution.status, execution.error, execution.cause)
         return "ended with its execution"
 
-    def active_of(self, tenant: str, target: str) -> list[Task]:
-        """The tasks of one target that have not ended."""
-        return self._repository.of_target(tenant, target, only_active=True)
-
     def follow(self, tenant: str, task_id: str, status: str, error: str, cause: str) -> Task | None:
         """An execution ended elsewhere than in its own last state (aborted, timed out, failed hard): end its task."""
         try:

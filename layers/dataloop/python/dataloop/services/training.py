@@ -32,7 +32,6 @@ MAX_PARAMETERS = 80
 VOLUME_GB = 100
 # A file of an archive that is being streamed cannot be read twice, and an upload may have to: it waits here.
 SPOOL_BYTES = 32 * 1024 * 1024
-REPORT_FILES = ("metrics.json", "curves.json", "confusion.json", "history.json", "predictions.jsonl")
 
 
 class TrainingService:
@@ -133,6 +132,8 @@ class TrainingService:
         wish = task.parameters
         version = self._ready(tenant, str(wish["version_id"]))
         test = self._ready(tenant, str(wish["test_version_id"]))
+        # The request may have died between its two writes: the model is made again if it is missing.
+        self._models.create(self._new_model(task, version))
         root = f"{tenant}/training/{task.id}"
         spec = {"model_id": wish["model_id"], "task_id": task.id, "dataset": _named(version), "test": _named(test)}
         self._inputs.for_training(f"{root}/input", version, test, spec)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.ids import SHA256, storage_id, uid_of
-from dataloop.domain.raw_data import RawData, key_of, split_key
+from dataloop.domain.raw_data import Location, RawData, is_key, key_of, split_key
 from dataloop.gateways.objects import Bucket
 from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
 
 MAX_FILES = 1000
+HEADS_AT_ONCE = 16
 MAX_SIZE = 5 * 1024**3  # S3: an object of one POST is at most 5 GB
 MAX_KEY_BYTES = 1024  # S3: key length
 MAX_PART_BYTES = 255  # Linux and macOS: length of one file name; training machines must be able to store it
@@ -44,7 +46,8 @@ class UploadPlan:
 
 
 class UploadService:
-    """Presigning costs no AWS call; knowing what is there already costs one BatchGet per hundred files."""
+    """Presigning costs no AWS call; knowing what is there already costs a BatchGet per hundred files, and a HEAD for
+    each file that seems to be."""
 
     def __init__(self, repository: RawDataRepository, bucket: Bucket, clock: Clock) -> None:
         self._repository = repository
@@ -58,7 +61,20 @@ class UploadService:
         checked = [self._check(tenant, request) for request in requests]
         uids = {uid_of(entry[2]) for entry in checked if isinstance(entry, tuple)}
         known = self._repository.get_many(tenant, uids)
-        return [entry if isinstance(entry, DomainError) else self._plan(*entry, known) for entry in checked]
+        there = self._standing(
+            {(uid_of(entry[2]), key_of(tenant, entry[1])) for entry in checked if isinstance(entry, tuple)}, known
+        )
+        return [entry if isinstance(entry, DomainError) else self._plan(*entry, there) for entry in checked]
+
+    def _standing(self, wanted: set[tuple[str, str]], known: dict[str, RawData]) -> set[tuple[str, str]]:
+        """Which (uid, key) are what the key holds now. A record keeps the version of a file that another replaced, so
+        what the record says is asked of S3 again."""
+        places = [(uid, at) for uid, key in wanted if uid in known for at in known[uid].live_locations if at.key == key]
+        if not places:
+            return set()
+        with ThreadPoolExecutor(min(HEADS_AT_ONCE, len(places))) as pool:
+            newest = pool.map(lambda place: self._is_newest(place[1]), places)
+            return {(uid, at.key) for (uid, at), stands in zip(places, newest, strict=True) if stands}
 
     def _check(self, tenant: str, request: UploadRequest) -> tuple[str, str, str, int, str] | DomainError:
         try:
@@ -81,19 +97,21 @@ class UploadService:
             return error
 
     def _plan(
-        self, tenant: str, name: str, sha256: str, size: int, content_type: str, known: dict[str, RawData]
+        self, tenant: str, name: str, sha256: str, size: int, content_type: str, there: set[tuple[str, str]]
     ) -> UploadPlan:
         uid, key = uid_of(sha256), key_of(tenant, name)
-        raw = known.get(uid)
-        is_there = raw is not None and any(at.key == key for at in raw.live_locations)
         fields = {
             "Content-Type": content_type,
             "x-amz-meta-uid": uid,
             "x-amz-checksum-algorithm": "SHA256",
             "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode(),
         }
-        form = None if is_there else self._bucket.upload_form(key, size, fields)
+        form = None if (uid, key) in there else self._bucket.upload_form(key, size, fields)
         return UploadPlan(uid, self._bucket.name, storage_id(self._bucket.name, key), name, form)
+
+    def _is_newest(self, place: Location) -> bool:
+        stored = self._bucket.head(place.key)
+        return stored is not None and stored.version_id == place.version_id
 
     def link_by_uid(self, tenant: str, uid: str) -> tuple[RawData, str, str]:
         """(record, link, file name) of content. Raises NotFound. 1 DynamoDB call."""
@@ -108,7 +126,7 @@ class UploadService:
         """(link, file name) of a place. Raises NotFound, InvalidInput. 1 HEAD, so that a wrong name says so here."""
         if not isinstance(name, str) or not name:
             raise InvalidInput("object_name", "must be a non-empty text", name)
-        if bucket != self._bucket.name or name.startswith("tenants/"):
+        if bucket != self._bucket.name or name.startswith("tenants/") or not is_key(key_of(tenant, name)):
             raise NotFound("file", f"{bucket}/{name}")
         key = key_of(tenant, name)
         if storage not in (None, "", storage_id(self._bucket.name, key)) or self._bucket.head(key) is None:

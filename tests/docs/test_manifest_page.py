@@ -1,0 +1,24 @@
+"""docs/manifest.md explains each problem that a build can report, and names each file of a version."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.docs.pages import CORE, DOCS, prose
+
+SOURCES = ("domain/manifest.py", "services/building.py", "services/manifests.py")
+PROBLEMS = sorted(
+    {name for path in SOURCES for name in re.findall(r"""note\("(\w+)",""", (CORE / path).read_text("utf-8"))}
+)
+WRITTEN = re.compile(r"""[("]([a-z_]+\.(?:jsonl|json|manifest|idx|txt))[")]""")
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_problem_is_on_the_page(problem: str) -> None:
+    assert f"`{problem}`" in prose(DOCS / "manifest.md")
+
+
+@pytest.mark.parametrize("file", sorted(set(WRITTEN.findall((CORE / "services/manifests.py").read_text("utf-8")))))
+def test_a_file_is_on_the_page(file: str) -> None:
+    assert f"`{file}`" in prose(DOCS / "manifest.md")
