@@ -1,7 +1,7 @@
 """List prices of AWS in us-east-1, on demand, in US dollars, without free tiers: what a bill would say at most.
 
-Each price names the page it stands on and the month in which that page was read or confirmed. Prices change: the
-report prints page and month beside every figure it makes with them.
+Each price names the page it stands on and the month for which it is known to have stood there. Prices change: the
+report lists the pages and months, and one line here mends a figure.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
-"""Gap: queue messages since the last save are lost on kill -9.
+"""Gap: queue messages since the last save are lost on kill -9, and now and then one is lost without any.
 
-Stock keeps messages in memory and saves queues at a clean stop only.
+Stock keeps messages in memory and saves queues at a clean stop only. Consumers replace a queue's list under a lock that
+notifications and rules do not take: a message appended in between ends in the old list, and nowhere else.
 We log every message when it is put into a queue (by a client, a notification, a rule or a redrive) and when it leaves for
 good, before the request that caused it is answered. A message that was received but not deleted is delivered again after
-a restart, as after its visibility timeout. Messages with binary attributes are not logged (the application sends none).
+a restart, as after its visibility timeout. A message that nobody has received cannot leave a queue by being replaced.
+Messages with binary attributes are not logged (the application sends none).
 Noticed by: tests/local/test_durability.py::test_messages_survive and
 tests/local/test_stock_gaps.py::test_stock_saves_queues_only_at_stop.
 """
@@ -11,6 +13,7 @@ tests/local/test_stock_gaps.py::test_stock_saves_queues_only_at_stop.
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +26,9 @@ from dataloop_local.durability.keeper import Keeper
 Key = tuple[str, str, str]
 Message = dict[str, Any]
 
+# SQS keeps messages for at least a minute (MessageRetentionPeriod).
+_SHORTEST_RETENTION_S = 60.0
+
 
 class _Journal:
     """Writes what happens to one queue's messages into the log."""
@@ -32,9 +38,9 @@ class _Journal:
         self._key = list(key)
 
     def added(self, message: Message) -> None:
-        if not self._keeper.restoring and not any(
-            "BinaryValue" in a for a in (message.get("message_attributes") or {}).values()
-        ):
+        attributes = (message.get("message_attributes") or {}).values()
+        is_binary = any("BinaryValue" in attribute for attribute in attributes)
+        if not self._keeper.restoring and not is_binary:
             self._keeper.log.append({"queue": self._key, "added": message})
 
     def gone(self, messages: Iterable[Message]) -> None:
@@ -46,13 +52,18 @@ class _Journal:
 class _Messages(list[Message]):
     """The messages of a queue; ministack appends to it, and replaces or shortens it."""
 
-    def __init__(self, messages: Iterable[Message], journal: _Journal) -> None:
+    def __init__(self, messages: Iterable[Message], journal: _Journal, queue: _Queue) -> None:
         super().__init__(messages)
         self._journal = journal
+        self._queue = queue
 
     def append(self, message: Message) -> None:
         super().append(message)
         self._journal.added(message)
+        current: _Messages = self._queue["messages"]
+        if current is not self and not any(present is message for present in current):
+            # The list was replaced while its writer held on to it.
+            list.append(current, message)
 
     def remove(self, message: Message) -> None:
         super().remove(message)
@@ -64,7 +75,7 @@ class _Messages(list[Message]):
         self._journal.gone(gone)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> list[Message]:
-        return [copy.deepcopy(message, memo) for message in self]
+        return [copy.deepcopy(message, memo) for message in list(self)]
 
 
 class _Queue(dict[str, Any]):
@@ -73,18 +84,31 @@ class _Queue(dict[str, Any]):
     def __init__(self, queue: dict[str, Any], journal: _Journal) -> None:
         super().__init__(queue)
         self._journal = journal
-        super().__setitem__("messages", _Messages(queue["messages"], journal))
+        super().__setitem__("messages", _Messages(queue["messages"], journal, self))
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name == "messages":
-            if len(value) < len(self["messages"]):
-                kept = {message["id"] for message in value}
-                self._journal.gone(message for message in self["messages"] if message["id"] not in kept)
-            value = _Messages(value, self._journal)
-        super().__setitem__(name, value)
+        if name != "messages":
+            super().__setitem__(name, value)
+            return
+        before: _Messages = self["messages"]
+        after = _Messages(value, self._journal, self)
+        super().__setitem__(name, after)
+        # After the new list is in place: what is appended to the old one from now on finds its way by itself.
+        if len(before) > len(after):
+            kept = {message["id"] for message in after}
+            missing = [message for message in list(before) if message["id"] not in kept]
+            for message in missing:
+                if _came_meanwhile(message):
+                    list.append(after, message)
+            self._journal.gone(message for message in missing if not _came_meanwhile(message))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
-        return {name: copy.deepcopy(value, memo) for name, value in self.items()}
+        return {name: copy.deepcopy(value, memo) for name, value in list(self.items())}
+
+
+def _came_meanwhile(message: Message) -> bool:
+    """Never received, and too young to have expired: it is missing because it was appended during the replacement."""
+    return message["receive_count"] == 0 and time.time() - message["sent_at"] < _SHORTEST_RETENTION_S
 
 
 class _Queues(AccountRegionScopedDict):
