@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     result: dict[str, list[Figure]] = {}
     seconds: dict[str, float] = {}
     broken: list[str] = []
+    machine = report.machine()
     with Bench(quick=given.quick) as bench:
         for name in given.scenario or SCENARIOS:
             bench.say(name)
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
                 bench.note(f"{name} broke:\n{traceback.format_exc()}")
             seconds[name] = time.perf_counter() - begun
         notes = bench.notes
-    print(f"{report.machine()}{', quick' if given.quick else ''}\n\n{report.table(result)}")
+    print(f"{machine}{', quick' if given.quick else ''}; at the end: {report.machine()}\n\n{report.table(result)}")
     for note in notes:
         print(f"\n* {note}")
     if given.json:

@@ -87,7 +87,7 @@ def in_turns(sides: Mapping[str, Callable[[], float]], rounds: int, *, warm: int
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(warm + rounds):
         # The order changes from round to round, so that no side always follows the same neighbour.
-        names = list(sides) if number % 2 == 0 else list(reversed(sides))
+        names = list(sides) if number % 2 == 0 else list(sides)[::-1]
         for name in names:
             value = sides[name]()
             if number >= warm:

@@ -14,8 +14,12 @@ _HEAD = ("scenario", "figure", "ours", "rival", "ratio (min–max)", "budget", "
 
 
 def machine() -> str:
-    """The machine, named by nothing but cores and Python."""
-    return f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    """The machine, named by nothing but cores and Python, and how busy it was in the last minute and quarter of an hour.
+
+    Above the number of cores everything waits: CPU figures then swell by a fifth or more, wall times by a multiple.
+    """
+    last, _, longer = os.getloadavg()
+    return f"{os.cpu_count()} cores, Python {platform.python_version()}, load {last:.1f} (15 min: {longer:.1f})"
 
 
 def table(result: Result) -> str:

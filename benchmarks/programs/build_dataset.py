@@ -28,7 +28,8 @@ class GeneratedTable:
         from dataloop.repositories.codec import encode_item
 
         labels = [
-            {"label": f"class-{n}", "bbox_xyxy": [10.5 + n, 20.25, 200.75, 300.125 + n], "score": 0.875} for n in range(3)
+            {"label": f"class-{n}", "bbox_xyxy": [10.5 + n, 20.25, 200.75, 300.125 + n], "score": 0.875}
+            for n in range(3)
         ]
         self._annotation = encode_item(
             {

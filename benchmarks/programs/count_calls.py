@@ -39,14 +39,15 @@ def _watch() -> None:
         client.meta.events.register("before-call", note)
         return client
 
-    botocore.session.Session.create_client = create_client  # type: ignore[method-assign]
+    botocore.session.Session.create_client = create_client
 
 
 def ours() -> Any:
     _watch()
     from ingest_object.handler import handler
 
-    return lambda event: handler(event, Context())
+    context: Any = Context()
+    return lambda event: handler(event, context)
 
 
 def powertools() -> Any:
@@ -75,8 +76,10 @@ def powertools() -> Any:
         dynamodb.put_item(TableName=os.environ["DATALOOP_TABLE"], Item=item)
         return {"uid": uid}
 
+    context: Any = Context()
+
     def handle(event: dict[str, Any]) -> dict[str, Any]:
-        config.register_lambda_context(Context())
+        config.register_lambda_context(context)
         for message in event["Records"]:
             for record in json.loads(message["body"])["Records"]:
                 register(entry=record["s3"]["object"])

@@ -61,7 +61,9 @@ def ours(images: int, truth: Array, found: Array) -> list[float]:
 
     pictures = [{"id": number, "width": _SIDE, "height": _SIDE} for number in range(1, images + 1)]
     categories = [{"id": number, "name": str(number)} for number in range(1, _CLASSES + 1)]
-    known = hotcoco.COCO.from_arrays(pictures, categories, truth[:, 0].astype(int), truth[:, 1].astype(int), truth[:, 2:])
+    known = hotcoco.COCO.from_arrays(
+        pictures, categories, truth[:, 0].astype(int), truth[:, 1].astype(int), truth[:, 2:]
+    )
     evaluation = hotcoco.COCOeval(known, known.load_res(found), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()

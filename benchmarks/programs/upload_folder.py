@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def main() -> None:
         count = with_boto3(place, name, Path(folder), prefix)
     else:
         count = with_sdk(place, name, Path(folder), prefix, register=side == "sdk+raw_data")
-    expected = len(os.listdir(folder))
+    expected = len(list(Path(folder).iterdir()))
     if count != expected:
         raise SystemExit(f"{count} of {expected} files were uploaded")
 

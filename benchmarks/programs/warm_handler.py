@@ -67,11 +67,11 @@ def _record(handle: Callable[[dict[str, Any]], None], event: dict[str, Any]) -> 
         calls.append((self.meta.service_model.service_name, operation, dict(parameters)))
         return stock(self, operation, parameters)
 
-    botocore.client.BaseClient._make_api_call = make_api_call  # type: ignore[method-assign]
+    botocore.client.BaseClient._make_api_call = make_api_call
     try:
         handle(event)
     finally:
-        botocore.client.BaseClient._make_api_call = stock  # type: ignore[method-assign]
+        botocore.client.BaseClient._make_api_call = stock
     return calls
 
 

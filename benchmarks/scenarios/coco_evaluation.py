@@ -13,7 +13,7 @@ def run(bench: Bench) -> list[Figure]:
     """The largest difference is over all twelve numbers of COCO's summary."""
     images = 300 if bench.quick else 2000
     found: dict[str, list[dict[str, Any]]] = {"ours": [], "rival": []}
-    for _ in range(1 if bench.quick else 3):
+    for _ in range(1 if bench.quick else 2):
         for side, results in found.items():
             results.append(json.loads(program("evaluate_boxes", side, images).output))
     cpu = {side: Spread(tuple(result["cpu_s"] for result in results)) for side, results in found.items()}

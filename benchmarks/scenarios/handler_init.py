@@ -66,7 +66,7 @@ def run(bench: Bench) -> list[Figure]:
         codes = codes_of(name)
         found = in_turns(
             {side: lambda code=code: python(code, environment).cpu_s * 1000 for side, code in codes.items()},  # type: ignore[misc]
-            bench.rounds(9, 3),
+            bench.rounds(5, 3),
         )
         figures += [
             Figure(f"{name}: {side}", "ms", found[side], "boto3 + clients", found["floor"], BUDGET)

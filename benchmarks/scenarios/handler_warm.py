@@ -23,7 +23,7 @@ _EVENTS = 10
 
 def run(bench: Bench) -> list[Figure]:
     """ingest_object per message of 100 kB, alone in its batch and ten at a time; api_sdk per POST /raw-data."""
-    count = 100 if bench.quick else 300
+    count = 60 if bench.quick else 150
     single = _ingest_events(bench, messages=1)
     tens = _ingest_events(bench, messages=10)
     figures = [
@@ -42,7 +42,7 @@ def _measure(bench: Bench, title: str, function: str, events: list[Any], count: 
     environment = lambda_environment(bench.aws.replay_url)
     found = in_turns(
         {side: partial(_one, function, side, count, source, environment, per) for side in ("ours", "bare")},
-        bench.rounds(5, 3),
+        bench.rounds(4, 2),
         warm=0,
     )
     return Figure(title, "ms", found["ours"], "bare boto3", found["bare"], BUDGET)

@@ -27,7 +27,7 @@ _RUN_S = 300
 
 def run(bench: Bench) -> list[Figure]:
     """One run on a fresh dataset."""
-    count = 200 if bench.quick else 1000
+    count = 100 if bench.quick else 1000
     stack = bench.stack
     folder = bench.folder / "loop"
     folder.mkdir()
@@ -56,7 +56,11 @@ def run(bench: Bench) -> list[Figure]:
     total_s = _seconds(done["created_at"], done["updated_at"])
     jobs_s = sum(_job_seconds(stack.client("sagemaker")))
     transitions = sum(part["stepfunctions"]["transitions"].values())
-    bench.note(f"loop_overhead: {total_s:.1f} s in all, job processes {jobs_s:.1f} s, result {done.get('result')}")
+    if not done["result"].get("promoted"):
+        raise RuntimeError(f"the run was not promoted, so it was not a whole loop: {done['result']}")
+    bench.note(f"loop_overhead: {total_s:.1f} s in all, {jobs_s:.1f} s of them in the jobs' processes")
+    bench.note(f"loop_overhead, seconds by state, nested ones included: {_slowest(stack.client('stepfunctions'))}")
+    bench.note(f"loop_overhead, transitions: {part['stepfunctions']['transitions']}")
     return [
         Figure(f"{count} images: besides the jobs", "s", counted(total_s - jobs_s), budget=Budget(10, "ours")),
         Figure("state transitions of the loop", "", counted(transitions), budget=Budget(25, "ours")),
@@ -87,6 +91,22 @@ def _job_seconds(sagemaker: Any) -> list[float]:
         facts = sagemaker.describe_processing_job(ProcessingJobName=job["ProcessingJobName"])
         found.append((facts["ProcessingEndTime"] - facts["ProcessingStartTime"]).total_seconds())
     return found
+
+
+def _slowest(states: Any, count: int = 8) -> str:
+    """The states that took longest, over all executions of the run."""
+    spent: list[tuple[float, str]] = []
+    for machine in states.list_state_machines()["stateMachines"]:
+        for execution in states.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]:
+            entered: dict[str, datetime] = {}
+            found = states.get_execution_history(executionArn=execution["executionArn"], maxResults=1000)
+            for event in found["events"]:
+                if details := event.get("stateEnteredEventDetails"):
+                    entered[details["name"]] = event["timestamp"]
+                elif details := event.get("stateExitedEventDetails"):
+                    seconds = (event["timestamp"] - entered[details["name"]]).total_seconds()
+                    spent.append((seconds, f"{machine['name'].removeprefix('dataloop-dev-')}/{details['name']}"))
+    return ", ".join(f"{name} {seconds:.1f}" for seconds, name in sorted(spent, reverse=True)[:count])
 
 
 def _seconds(begun: str, ended: str) -> float:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks import images
 from benchmarks.lambda_environment import lambda_environment
-from benchmarks.measure import Spread, Usage, program, run as run_child
+from benchmarks.measure import Spread, Usage, program
+from benchmarks.measure import run as run_child
 from benchmarks.scenario import Bench, Budget, Figure
 from benchmarks.servers import Server
 
@@ -28,7 +29,7 @@ def run(bench: Bench) -> list[Figure]:
     folder = make_folder(bench.folder / "upload", count)
     with Server("sink", bench.folder) as ports:
         url = f"http://127.0.0.1:{ports['port']}"
-        usages = _in_turns(_sides(url, "dl_bench", url, "bench-raw", folder), bench.rounds(5, 3))
+        usages = _in_turns(_sides(url, "dl_bench", url, "bench-raw", folder), bench.rounds(4, 2))
     figures = _figures(f"{count} files, neutral server", usages, budgets=True)
     if not bench.quick:
         figures += _on_the_stack(bench)
@@ -62,7 +63,16 @@ def _sides(url: str, key: str, endpoint: str, bucket: str, folder: Path) -> dict
         return program("upload_folder", "boto3", endpoint, bucket, folder, prefix, environment=environment)
 
     def with_s5cmd(prefix: str) -> Usage:
-        command = [str(s5cmd()), "--endpoint-url", endpoint, "--log", "error", "cp", f"{folder}/", f"s3://{bucket}/{prefix}/"]
+        command = [
+            str(s5cmd()),
+            "--endpoint-url",
+            endpoint,
+            "--log",
+            "error",
+            "cp",
+            f"{folder}/",
+            f"s3://{bucket}/{prefix}/",
+        ]
         return run_child(command, environment)
 
     return {"sdk": sdk, "boto3": boto3, "s5cmd": with_s5cmd}
@@ -100,4 +110,3 @@ def _on_the_stack(bench: Bench) -> list[Figure]:
     stack.settle()
     usages = _in_turns(sides, 2, after=stack.settle)
     return _figures(f"{count} files, local stack", usages, budgets=False)
-

@@ -42,11 +42,6 @@ def message(number: int, record: dict[str, Any]) -> dict[str, Any]:
     return {"messageId": str(number), "body": json.dumps({"Records": [record]})}
 
 
-def final_state(core: Core) -> bytes:
-    """What is compared: every item of the table with all its attributes and index keys, in key order."""
-    return canonical_json(core.items())
-
-
 def test_two_thousand_uploads_make_two_thousand_records() -> None:
     with account() as core:
         # given the uploads, with each event one to three times, in any order, in batches of ten

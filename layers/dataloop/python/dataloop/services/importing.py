@@ -7,6 +7,7 @@ import json
 import logging
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,14 +161,18 @@ class ImportService:
         known = {entry.get("id") for entry in _objects(coco, "images")}
         for image_id in boxes.keys() - known:
             report.problem(f"image {image_id}", "is not among the images")
+        images = _objects(coco, "images")
+        if len(images) > MAX_COCO_IMAGES:
+            raise LimitExceeded("annotation file: images", MAX_COCO_IMAGES, len(images))
+        with ThreadPoolExecutor(HEADS_AT_ONCE) as pool:
+            uids = list(pool.map(lambda image: self._uid_of(tenant, name, image), images))
         seen: set[Any] = set()
-        for image in _objects(coco, "images"):
+        for image, uid in zip(images, uids, strict=True):
             if image.get("id") in seen:
                 # Whose boxes are they? The first image of an id keeps them.
                 report.problem(f"image {image.get('id')}", f"{image.get('file_name')!r} has an id that came before")
                 continue
             seen.add(image.get("id"))
-            uid = self._uid_of(tenant, name, image)
             if uid is None:
                 report.miss(str(image.get("file_name")))
                 continue

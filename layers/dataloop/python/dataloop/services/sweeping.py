@@ -116,7 +116,7 @@ class SweepService:
         now = self._clock.now()
         since = "" if full else to_text(now - timedelta(days=WINDOW_DAYS))
         young = to_text(now - timedelta(seconds=grace_s))
-        known = self._records(tenants, day_of(since) if since else None)
+        known, newest_known = self._records(tenants, day_of(since) if since else None)
         registered = set(known)
         for newest, versions in self._by_key():
             if not newest.is_marker:
@@ -128,23 +128,29 @@ class SweepService:
                 continue
             if is_annotation_file(split_key(newest.key)[1]):
                 if self._is_unheard(newest):
-                    self._announce(newest)
+                    self._announce(newest, "")
                     counts["imports"] += 1
             else:
-                self._announce(newest)
+                self._announce(newest, newest_known.get(newest.key, ""))
                 counts["objects"] += 1
         for tenant, uid, location in known.values():
             counts["removals"] += self._forget(tenant, uid, location)
 
-    def _records(self, tenants: list[str], first_day: str | None) -> Known:
-        """Live locations of the records from a day on (None: from the tenant's first key on)."""
+    def _records(self, tenants: list[str], first_day: str | None) -> tuple[Known, dict[str, str]]:
+        """Live locations of the records from a day on (None: from the tenant's first key on).
+
+        And by key the newest sequencer that any record knows, of removed places too.
+        """
         found: Known = {}
+        newest: dict[str, str] = {}
         for tenant in tenants:
             day = first_day or self._first_day(tenant)
             for today in self._days(day):
                 for uid, location in self._locations(tenant, today):
-                    found[location.key, location.version_id] = (tenant, uid, location)
-        return found
+                    newest[location.key] = max(newest.get(location.key, ""), location.sequencer)
+                    if not location.is_removed:
+                        found[location.key, location.version_id] = (tenant, uid, location)
+        return found, newest
 
     def _first_day(self, tenant: str) -> str:
         """The day of the tenant's first key (without any: of the oldest object): no record is older."""
@@ -191,7 +197,7 @@ class SweepService:
         while True:
             page, cursor = self._raw_data.of_day(tenant, day, limit=500, cursor=cursor)
             for raw in page:
-                for location in raw.live_locations:
+                for location in raw.locations:
                     yield raw.uid, location
             if cursor is None:
                 return
@@ -201,15 +207,19 @@ class SweepService:
         gone = replace(location, sequencer=location.sequencer + "0", is_removed=True)
         return int(self._raw_data.remove_location(tenant, uid, gone))
 
-    def _announce(self, entry: ListedVersion) -> None:
-        """The event that was lost, in S3's own shape; sequencer 0 gives way to any real event."""
+    def _announce(self, entry: ListedVersion, after: str) -> None:
+        """The event that was lost, in S3's own shape: just behind what is known of its key, before any real event."""
         record = {
             "eventSource": "aws:s3",
             "eventName": "ObjectCreated:Reconcile",
             "eventTime": entry.modified,
             "s3": {
                 "bucket": {"name": self._raw.name},
-                "object": {"key": quote_plus(entry.key, safe="/"), "versionId": entry.version_id, "sequencer": "0"},
+                "object": {
+                    "key": quote_plus(entry.key, safe="/"),
+                    "versionId": entry.version_id,
+                    "sequencer": f"{after}1",
+                },
             },
         }
         self._ingest_queue.send({"Records": [record]})

@@ -1,0 +1,173 @@
+"""Releases: a gate, one pointer per name, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.actions import labelled, ready_version, release, run_release, trained_model
+from tests.core import ARTIFACTS, Core
+
+from dataloop.domain.errors import GateRefused, IllegalTransition, InvalidInput, NotFound
+
+
+def models(core: Core, *values: float) -> list[str]:
+    version = ready_version(core, labelled(core, 4))
+    found = []
+    for value in values:
+        core.clock.move(minutes=1)
+        found.append(trained_model(core, version.id, value))
+    return found
+
+
+def test_a_release_names_its_model_and_a_better_one_takes_over(core: Core) -> None:
+    first, second = models(core, 0.7, 0.8)
+    one, two = release(core, first), release(core, second)
+    assert core.services.releasing.current("default", "scenes").id == two
+    stands = core.services.releasing.get("default", two)
+    assert (stands.status, stands.number, stands.previous_release_id) == ("PUBLISHED", 2, one)
+
+
+def test_a_worse_model_is_refused_with_its_numbers_and_the_task_says_so(core: Core) -> None:
+    first, second = models(core, 0.8, 0.7)
+    one = release(core, first)
+    two = release(core, second)
+    refused = core.services.releasing.get("default", two)
+    assert refused.status == "FAILED"
+    assert "0.7000" in refused.verdict["reasons"][0] and "0.8000" in refused.verdict["reasons"][0]
+    assert core.services.tasks.get("default", two).result["published"] is False
+    assert core.services.releasing.current("default", "scenes").id == one
+
+
+def test_force_publishes_and_keeps_the_verdict(core: Core) -> None:
+    first, second = models(core, 0.8, 0.7)
+    release(core, first)
+    two = release(core, second, force=True)
+    verdict = core.services.releasing.get("default", two).verdict
+    assert "published by force" in verdict["reasons"]
+    assert core.services.releasing.current("default", "scenes").model_id == second
+
+
+def test_rolling_back_goes_one_step_and_ends_at_the_first(core: Core) -> None:
+    one, two, three = [release(core, model) for model in models(core, 0.6, 0.7, 0.8)]
+    assert core.services.releasing.roll_back_name("default", "scenes").id == two
+    assert core.services.releasing.roll_back_name("default", "scenes").id == one
+    with pytest.raises(IllegalTransition):
+        core.services.releasing.roll_back_name("default", "scenes")
+    assert core.services.releasing.current("default", "scenes").id == one
+    assert [core.services.releasing.get("default", id).status for id in (one, two, three)] == [
+        "PUBLISHED",
+        "ROLLED_BACK",
+        "ROLLED_BACK",
+    ]
+    with pytest.raises(NotFound):
+        core.services.releasing.roll_back_name("default", "nothing")
+
+
+def test_two_publishing_at_once_end_in_one_pointer(core: Core) -> None:
+    # given two releases of one name that both looked at the pointer before either moved it
+    first, second = models(core, 0.8, 0.8)
+    ids = []
+    for model in (first, second):
+        task = core.services.releasing.request("default", model, name="scenes")
+        ids.append(core.services.releasing.collect("default", task.id)["release_id"])
+    late = core.again().releasing
+    seen = core.stores.releases.pointer("default", "scenes")
+    late._releases.pointer = lambda tenant, name: seen
+    core.services.releasing.publish("default", ids[0])
+    # when the second one moves it
+    with pytest.raises(IllegalTransition):
+        late.publish("default", ids[1])
+    # then the first stands
+    assert core.services.releasing.current("default", "scenes").id == ids[0]
+    core.services.tasks.fail("default", ids[1], "IllegalTransition", "somebody was quicker")
+    assert core.services.releasing.get("default", ids[1]).status == "FAILED"
+
+
+def test_every_step_may_run_twice(core: Core) -> None:
+    first, second = models(core, 0.7, 0.8)
+    release(core, first)
+    task = core.services.releasing.request("default", second, name="scenes")
+    for _ in range(2):
+        id = core.again().releasing.collect("default", task.id)["release_id"]
+    for _ in range(2):
+        assert core.again().releasing.publish("default", id)["revision"] == 2
+    for _ in range(2):
+        core.again().releasing.smoke("default", id)
+    for _ in range(2):
+        core.again().releasing.mark("default", id)
+    assert core.services.releasing.get("default", id).number == 2
+
+
+def test_a_publish_that_died_behind_the_pointer_is_completed(core: Core) -> None:
+    (model,) = models(core, 0.7)
+    task = core.services.releasing.request("default", model, name="scenes")
+    id = core.services.releasing.collect("default", task.id)["release_id"]
+    dying = core.again().releasing
+    dying._note = lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed"))
+    with pytest.raises(RuntimeError):
+        dying.publish("default", id)
+    core.services.releasing.publish("default", id)
+    assert core.services.releasing.get("default", id).number == 1
+
+
+def test_a_changed_artefact_is_not_released(core: Core) -> None:
+    (model,) = models(core, 0.7)
+    key = f"{core.services.tracing.model('default', model).prefix}/model.onnx"
+    core.clients.s3.put_object(Bucket=ARTIFACTS, Key=key, Body=b"something else")
+    task = core.services.releasing.request("default", model, name="scenes")
+    with pytest.raises(GateRefused):
+        core.services.releasing.collect("default", task.id)
+
+
+@pytest.mark.parametrize("has_one_before", [False, True])
+def test_a_failed_smoke_test_gives_the_name_back(core: Core, has_one_before: bool) -> None:
+    first, second = models(core, 0.7, 0.8)
+    before = release(core, first) if has_one_before else None
+    task = core.services.releasing.request("default", second, name="scenes")
+    id = core.services.releasing.collect("default", task.id)["release_id"]
+    core.services.releasing.publish("default", id)
+    for _ in range(2):
+        core.again().releasing.roll_back("default", id)
+    assert core.services.releasing.get("default", id).status == "ROLLED_BACK"
+    if before:
+        assert core.services.releasing.current("default", "scenes").id == before
+    else:
+        with pytest.raises(NotFound):
+            core.services.releasing.current("default", "scenes")
+        # and the name can be used again
+        again = release(core, first)
+        assert core.services.releasing.current("default", "scenes").id == again
+
+
+def test_a_release_waits_for_a_person(core: Core) -> None:
+    (model,) = models(core, 0.7)
+    task = core.services.releasing.request("default", model, name="scenes", require_approval=True)
+    found = core.services.releasing.collect("default", task.id)
+    assert found["needs_approval"] is True
+    with pytest.raises(IllegalTransition):
+        core.services.releasing.approve("default", found["release_id"])
+    for _ in range(2):
+        core.again().releasing.await_approval("default", found["release_id"], "token")
+    assert core.services.releasing.get("default", found["release_id"]).status == "AWAITING_APPROVAL"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [{"name": ""}, {"name": 5}, {"name": "x" * 201}, {"force": "yes"}, {"require_approval": 1}, {"gate": {"x": 1}}],
+)
+def test_a_wrong_request_makes_nothing(core: Core, wish: dict[str, Any]) -> None:
+    (model,) = models(core, 0.7)
+    with pytest.raises(InvalidInput):
+        core.services.releasing.request("default", model, **wish)
+    assert core.entity("REL") == []
+
+
+def test_the_same_request_again_is_the_same_release(core: Core) -> None:
+    (model,) = models(core, 0.7)
+    id = core.clock.new_id()
+    task = core.services.releasing.request("default", model, name="scenes", task_id=id)
+    run_release(core, task.id)
+    again = core.services.releasing.request("default", model, name="scenes", task_id=id)
+    assert (again.id, again.status) == (id, "SUCCEEDED")
+    assert len(core.entity("REL")) == 1
