@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from api_sdk import schemas
 from tests.local.stack import LocalStack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,12 +29,14 @@ class DeployedStack(LocalStack):
         return self.info.key
 
     def api(self, method: str, path: str, body: object = None, key: str | None = "") -> tuple[int, dict[str, Any]]:
-        """One request to /api/v1 with JSON both ways; key None sends none."""
+        """One request to /api/v1 with JSON both ways; key None sends none. Every answer is held against its schema."""
         secret = self.key if key == "" else key
         headers = {"content-type": "application/json"} | ({"x-api-key": secret} if secret else {})
         raw = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
         status, _, answer = self.http(method, f"/api/v1{path}", raw, **headers)
-        return status, json.loads(answer)
+        found: dict[str, Any] = json.loads(answer)
+        check_answer(method, f"/api/v1{path}", status, found)
+        return status, found
 
     def step(self, name: str, **given: object) -> dict[str, Any]:
         """One step of the workflow function."""
@@ -45,3 +49,19 @@ class DeployedStack(LocalStack):
     def key_of(self, tenant: str, *scopes: str) -> str:
         """A new key of a tenant."""
         return str(self.step("keys.create", tenant=tenant, name="test", scopes=list(scopes or ("admin",)))["key"])
+
+
+def check_answer(method: str, path: str, status: int, body: object) -> None:
+    """The answer is what docs/openapi.json promises: the route's own shape, or an error."""
+    if status >= 400:
+        schemas.Error.model_validate(body)
+        return
+    where = path.split("?")[0]
+    for (verb, pattern), (_, answer, expected) in schemas.ROUTES.items():
+        is_same = verb == method and re.fullmatch(re.sub(r"<\w+>", "[^/]+", pattern), where)
+        if is_same and where.endswith("/lookup") == pattern.endswith("/lookup"):
+            assert status == expected, f"{method} {where} answered {status}, promised is {expected}"
+            assert answer is not None
+            answer.model_validate(body)
+            return
+    raise AssertionError(f"{method} {where} is no route of the schema")

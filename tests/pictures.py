@@ -13,7 +13,7 @@ from PIL import Image
 def picture(format: str = "JPEG", size: tuple[int, int] = (24, 16), seed: int = 0, **options: Any) -> bytes:
     """A sound image; another seed gives other bytes."""
     image = Image.new("RGB", size)
-    image.putdata([(x * 9 % 256, (x + seed) * 5 % 256, seed % 256) for x in range(size[0] * size[1])])
+    image.putdata([(x * 9 % 256, (x + seed // 256) * 5 % 256, seed % 256) for x in range(size[0] * size[1])])
     if format == "GIF":
         image = image.convert("P")
     target = io.BytesIO()

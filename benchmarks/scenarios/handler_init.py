@@ -8,6 +8,7 @@ still import and make, so that nothing is hidden by putting it off.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks.lambda_environment import lambda_environment
 from benchmarks.measure import ROOT, in_turns, python
@@ -65,14 +66,18 @@ def run(bench: Bench) -> list[Figure]:
     for name in QUICK if bench.quick else functions():
         codes = codes_of(name)
         found = in_turns(
-            {side: lambda code=code: python(code, environment).cpu_s * 1000 for side, code in codes.items()},  # type: ignore[misc]
-            bench.rounds(5, 3),
+            {side: partial(_cpu_ms, code, environment) for side, code in codes.items()}, bench.rounds(5, 3)
         )
         figures += [
             Figure(f"{name}: {side}", "ms", found[side], "boto3 + clients", found["floor"], BUDGET)
             for side in ("init", "ready")
         ]
     return figures
+
+
+def _cpu_ms(code: str, environment: dict[str, str]) -> float:
+    """The less disturbed of two processes: what others do to a start of half a second can only make it slower."""
+    return min(python(code, environment).cpu_s for _ in range(2)) * 1000
 
 
 def codes_of(name: str) -> dict[str, str]:

@@ -12,6 +12,18 @@ from tests.core import RAW, Core
 from dataloop.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from dataloop.services import building
 
+FILES = (
+    "train.jsonl",
+    "val.jsonl",
+    "test.jsonl",
+    "objects.jsonl",
+    "label_map.json",
+    "images.manifest",
+    "uids.idx",
+    "members.txt",
+    "index.json",
+)
+
 
 def draft(core: Core, ids: list[str] | None = None, version: str = "1") -> str:
     made = core.services.curating.create("default", info(version=version))
@@ -186,8 +198,7 @@ def test_any_sharding_gives_the_same_bytes(core: Core, monkeypatch: pytest.Monke
         run_build(core, core.services.building.request_build("default", made.id).id)
         ready = core.services.curating.get("default", made.id)
         objects = core.objects()
-        files = {name: objects[f"{ready.manifest_prefix}/{name}"] for name in
-                 ("train.jsonl", "val.jsonl", "test.jsonl", "objects.jsonl", "label_map.json", "images.manifest", "uids.idx", "members.txt", "index.json")}  # fmt: skip
+        files = {name: objects[f"{ready.manifest_prefix}/{name}"] for name in FILES}
         found.append((ready.digest, {name: body for name, body in files.items() if name != "index.json"}))
         index = json.loads(files["index.json"])
         assert index["counts"] == {"train": 6, "val": 3, "test": 2}

@@ -166,8 +166,13 @@ def test_files_that_never_come_are_reported_at_the_end(core: Core) -> None:
 
 def test_a_jsonl_file_reports_its_bad_lines(core: Core) -> None:
     uid = "0" * 32
-    lines = [json.dumps(label(uid)), "", "not json", "[1]", '{"dataId": "x"}', json.dumps(label(uid, labelInfo=[{"label": 5}])),
-             "[" * 100_000, json.dumps(label(uid)).replace("10]", "NaN]"), json.dumps(label(uid)).replace("10]", "1e999]")]  # fmt: skip
+    good = json.dumps(label(uid))
+    wrong = [
+        good.replace("10]", "NaN]"),
+        good.replace("10]", "1e999]"),
+        json.dumps(label(uid, labelInfo=[{"label": 5}])),
+    ]
+    lines = [good, "", "not json", "[1]", '{"dataId": "x"}', "[" * 100_000, *wrong]
     task = drop(core, "\n".join(lines).encode(), "labels.jsonl")
     assert (task.status, task.result["registered"], task.result["failed"]) == ("SUCCEEDED", 1, 7)
     assert any(problem["item"] == "line 3" for problem in task.result["problems"])

@@ -175,6 +175,8 @@ def test_an_annotation_file_cannot_reach_into_another_tenants_area(core: Core) -
 
     image(core, "secret", tenant="acme")
     coco = {"images": [{"id": 1, "file_name": "tenants/acme/d/secret.jpg"}], "categories": [], "annotations": []}
-    version = core.clients.s3.put_object(Bucket=RAW, Key="annotations/x.json", Body=json.dumps(coco).encode())["VersionId"]
+    version = core.clients.s3.put_object(Bucket=RAW, Key="annotations/x.json", Body=json.dumps(coco).encode())[
+        "VersionId"
+    ]
     core.services.importing.import_file("annotations/x.json", version, attempt=12)
     assert [item for item in core.entity("ANN") if item["pk"].startswith("default|")] == []

@@ -252,8 +252,10 @@ def reason_of(error: str, cause: str) -> tuple[str, str]:
         found = None
     if not isinstance(found, dict):
         return error or "Failed", cause or error or "no reason was given"
-    if found.get("FailureReason"):
-        return "JobFailed", str(found["FailureReason"])
+    # A processing job's FailureReason is generic; what the container wrote is its ExitMessage.
+    reason = found.get("ExitMessage") or found.get("FailureReason")
+    if reason:
+        return "JobFailed", str(reason)
     if found.get("errorMessage"):
         return str(found.get("errorType") or error), str(found["errorMessage"])
     inner = found.get("Cause") or found.get("cause")

@@ -1,0 +1,1 @@
+"""Event payloads: what arrives (inbound), what we publish (domain), what executions get (workflow_inputs)."""
