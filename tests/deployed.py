@@ -38,7 +38,7 @@ class DeployedStack(LocalStack):
         check_answer(method, f"/api/v1{path}", status, found)
         return status, found
 
-    def step(self, name: str, **given: object) -> dict[str, Any]:
+    def step(self, name: str, /, **given: object) -> dict[str, Any]:
         """One step of the workflow function."""
         function = self.output("WorkflowStepsFunctionName")
         event = json.dumps({"step": name, "input": given}).encode()

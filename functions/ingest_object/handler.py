@@ -5,7 +5,6 @@ Cost per small object: 1 S3 GET, 1 DynamoDB update of 2 WRU. Duplicates and reor
 
 from __future__ import annotations
 
-import json
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -14,7 +13,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from dataloop import bootstrap
 from dataloop.domain.raw_data import is_annotation_file, split_key
 from dataloop.services.registering import ObjectNotice
-from edge import telemetry
+from edge import batches, telemetry
 
 logger = telemetry.logger()
 services = bootstrap.from_environment()
@@ -22,14 +21,7 @@ services = bootstrap.from_environment()
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Register every message; those that failed come back alone (ReportBatchItemFailures), and in the end to the DLQ."""
-    failures = []
-    for message in event["Records"]:
-        try:
-            process(json.loads(message["body"]))
-        except Exception:
-            logger.exception("message failed", extra={"message_id": message["messageId"]})
-            failures.append({"itemIdentifier": message["messageId"]})
-    return {"batchItemFailures": failures}
+    return batches.each(event, process, logger)
 
 
 def process(body: dict[str, Any]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dataloop import bootstrap
-from edge import telemetry
+from edge import batches, telemetry
 
 logger = telemetry.logger()
 services = bootstrap.from_environment()
@@ -19,14 +18,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if "Records" not in event:
         services.sweeping.wake_all()
         return {}
-    failures = []
-    for message in event["Records"]:
-        try:
-            process(json.loads(message["body"]))
-        except Exception:
-            logger.exception("message failed", extra={"message_id": message["messageId"]})
-            failures.append({"itemIdentifier": message["messageId"]})
-    return {"batchItemFailures": failures}
+    return batches.each(event, process, logger)
 
 
 def process(body: dict[str, Any]) -> None:

@@ -80,6 +80,7 @@ def test_a_run_ends_in_a_release_and_the_labels_count_as_learnt(core: Core, time
     assert core.services.releasing.current("default", "scenes").model_id == ended.result["model_id"]
     loop = core.services.looping.get("default", id)
     assert loop.trained_version_id == ended.result["version_id"] == loop.test_version_id
+    core.clock.move(hours=2)
     assert core.services.looping.consider("default", id)[0].reason == "nothing new to learn"
     assert core.messages(core.settings.loop_queue_url)[0]["loop_id"] == id
 

@@ -103,6 +103,11 @@ def _loop(loop: Json, index: int, document: Json) -> Json:
         ("Result", _result(metrics)),
         ("Release", loop["release_id"] or "none: the champion stays"),
     ]
+    if "evaluation" in loop:
+        again = loop["evaluation"]["primary"]
+        verified = f"largest difference {loop['export']['max_abs_diff']:.1e} on {loop['export']['samples']} images"
+        facts.insert(-1, ("Measured again", f"{again['name']} {number(again['value'])}, by a job of its own"))
+        facts.insert(-1, ("ONNX export", f"verified: {verified}"))
     return {
         "title": ("Loop 1, step by step", "Loop 2, by itself")[index],
         "promoted": loop["promoted"],

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from dataloop.domain import transitions
 from dataloop.domain.datasets import Dataset, DatasetVersion, Segment
 from dataloop.domain.errors import Conflict, IllegalTransition, NotFound
 from dataloop.domain.splits import SplitPolicy
-from dataloop.repositories import keys
+from dataloop.repositories import keys, lifecycle
 from dataloop.repositories.codec import Item
 from dataloop.repositories.entities import from_item, to_item
-from dataloop.repositories.table import ConditionFailed, Table, TransactionFailed
+from dataloop.repositories.table import Table, TransactionFailed
 
 
 class DatasetRepository:
@@ -166,24 +165,17 @@ class DatasetRepository:
         owner: only the version of this task moves; another task may be building it by now.
         Raises NotFound, IllegalTransition; a move that has already happened with the same task is no error.
         """
-        allowed = transitions.sources(transitions.DATASET_VERSION, status)
-        wanted: dict[str, Any] = {f"from{index}": state for index, state in enumerate(allowed)}
-        is_from = f"#status IN ({', '.join(f':{name}' for name in wanted)})"
-        try:
-            item = self._table.update(
-                keys.version(tenant, version_id),
-                set={"status": status, "updated_at": at} | changes,
-                condition=f"{is_from} AND #task_id = :owner" if owner else is_from,
-                **(wanted | ({"owner": owner} if owner else {})),
-            )
-        except ConditionFailed as lost:
-            if not lost.item:
-                raise NotFound("dataset version", version_id) from lost
-            stands = _version(lost.item)
-            if stands.status == status and changes.get("task_id", stands.task_id) == stands.task_id:
-                return stands
-            raise IllegalTransition("dataset version", version_id, stands.status, status) from lost
-        return _version(item)
+        found = lifecycle.move(
+            self._table,
+            keys.version(tenant, version_id),
+            ("dataset version", version_id),
+            transitions.DATASET_VERSION,
+            status,
+            {"updated_at": at} | changes,
+            is_done=lambda stands: changes.get("task_id", stands.get("task_id")) == stands.get("task_id"),
+            owner=owner,
+        )
+        return _version(found)
 
 
 def _version(item: Item) -> DatasetVersion:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dataloop.domain import transitions
-from dataloop.domain.errors import IllegalTransition, NotFound
+from dataloop.domain.errors import NotFound
 from dataloop.domain.models import Evaluation, Model
-from dataloop.repositories import keys
+from dataloop.repositories import keys, lifecycle
 from dataloop.repositories.codec import Item
 from dataloop.repositories.entities import from_item, to_item
-from dataloop.repositories.table import ConditionFailed, Table
+from dataloop.repositories.table import Table
 
 
 class ModelRepository:
@@ -30,11 +28,7 @@ class ModelRepository:
             g2pk=keys.version(model.tenant, str(model.dataset["version_id"])),
             g2sk=f"MODEL#{model.created_at}#{model.id}",
         )
-        try:
-            self._table.put(item, condition="attribute_not_exists(#pk)")
-        except ConditionFailed as lost:
-            return _model(lost.item)
-        return model
+        return _model(lifecycle.create(self._table, item))
 
     def get(self, tenant: str, model_id: str) -> Model:
         """S. Raises NotFound. 1 call."""
@@ -45,23 +39,8 @@ class ModelRepository:
 
     def move(self, model: Model, status: str, at: str, **changes: object) -> Model:
         """Change the status as the transitions allow. Raises IllegalTransition; being there already is no error."""
-        allowed = transitions.sources(transitions.MODEL, status)
-        wanted: dict[str, Any] = {f"from{index}": state for index, state in enumerate(allowed)}
-        try:
-            item = self._table.update(
-                keys.model(model.tenant, model.id),
-                set={"status": status, "updated_at": at} | changes,
-                condition=f"#status IN ({', '.join(f':{name}' for name in wanted)})",
-                **wanted,
-            )
-        except ConditionFailed as lost:
-            if not lost.item:
-                raise NotFound("model", model.id) from lost
-            stands = _model(lost.item)
-            if stands.status == status:
-                return stands
-            raise IllegalTransition("model", model.id, stands.status, status) from lost
-        return _model(item)
+        pk, changed = keys.model(model.tenant, model.id), {"updated_at": at} | changes
+        return _model(lifecycle.move(self._table, pk, ("model", model.id), transitions.MODEL, status, changed))
 
     def page(self, tenant: str, *, limit: int, cursor: str | None) -> tuple[list[Model], str | None]:
         """E. Newest first."""

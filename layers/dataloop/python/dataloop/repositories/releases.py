@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dataloop.domain import transitions
 from dataloop.domain.errors import IllegalTransition, NotFound
 from dataloop.domain.models import Release, ReleasePointer
-from dataloop.repositories import keys
+from dataloop.repositories import keys, lifecycle
 from dataloop.repositories.entities import from_item, to_item
 from dataloop.repositories.table import ConditionFailed, Table
 
@@ -29,11 +27,7 @@ class ReleaseRepository:
             g2pk=keys.releases_of(release.tenant, release.model_id),
             g2sk=f"REL#{release.created_at}",
         )
-        try:
-            self._table.put(item, condition="attribute_not_exists(#pk)")
-        except ConditionFailed as lost:
-            return from_item(Release, lost.item)
-        return release
+        return from_item(Release, lifecycle.create(self._table, item))
 
     def get(self, tenant: str, release_id: str) -> Release:
         """S. Raises NotFound. 1 call."""
@@ -44,23 +38,9 @@ class ReleaseRepository:
 
     def move(self, release: Release, status: str, at: str, **changes: object) -> Release:
         """Change the status as the transitions allow. Raises IllegalTransition; being there already is no error."""
-        allowed = transitions.sources(transitions.RELEASE, status)
-        wanted: dict[str, Any] = {f"from{index}": state for index, state in enumerate(allowed)}
-        try:
-            item = self._table.update(
-                keys.release(release.tenant, release.id),
-                set={"status": status, "updated_at": at} | changes,
-                condition=f"#status IN ({', '.join(f':{name}' for name in wanted)})",
-                **wanted,
-            )
-        except ConditionFailed as lost:
-            if not lost.item:
-                raise NotFound("release", release.id) from lost
-            stands = from_item(Release, lost.item)
-            if stands.status == status:
-                return stands
-            raise IllegalTransition("release", release.id, stands.status, status) from lost
-        return from_item(Release, item)
+        pk, changed = keys.release(release.tenant, release.id), {"updated_at": at} | changes
+        entity = ("release", release.id)
+        return from_item(Release, lifecycle.move(self._table, pk, entity, transitions.RELEASE, status, changed))
 
     def note(self, release: Release, at: str, **changes: object) -> Release:
         """Change fields other than the status. Raises NotFound."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataloop.domain import transitions
-from dataloop.domain.errors import IllegalTransition, NotFound
+from dataloop.domain.errors import NotFound
 from dataloop.domain.tasks import KINDS, Task
-from dataloop.repositories import keys
+from dataloop.repositories import keys, lifecycle
 from dataloop.repositories.entities import from_item, to_item
 from dataloop.repositories.table import ConditionFailed, Table
 
@@ -30,11 +30,7 @@ class TaskRepository:
             g2pk=keys.tasks_of(task.tenant, task.target),
             g2sk=keys.task_order(task.created_at, task.id, task.is_ended),
         )
-        try:
-            self._table.put(item, condition="attribute_not_exists(#pk)")
-        except ConditionFailed as lost:
-            return from_item(Task, lost.item)
-        return task
+        return from_item(Task, lifecycle.create(self._table, item))
 
     def get(self, tenant: str, task_id: str) -> Task:
         """S. Raises NotFound. 1 call."""
@@ -49,29 +45,17 @@ class TaskRepository:
         Raises IllegalTransition when the task stands elsewhere. Being there already is no error and changes nothing:
         a replayed step must be a no-op.
         """
-        allowed = transitions.sources(transitions.TASK, status)
-        wanted: dict[str, Any] = {f"from{index}": state for index, state in enumerate(allowed)}
         is_ended = transitions.is_terminal(transitions.TASK, status)
-        try:
-            item = self._table.update(
-                keys.task(task.tenant, task.id),
-                set={
-                    "status": status,
-                    "updated_at": at,
-                    "g2sk": keys.task_order(task.created_at, task.id, is_ended),
-                    **changes,
-                },
-                condition=f"#status IN ({', '.join(f':{name}' for name in wanted)})",
-                **wanted,
-            )
-        except ConditionFailed as lost:
-            if not lost.item:
-                raise NotFound("task", task.id) from lost
-            stands = from_item(Task, lost.item)
-            if stands.status == status:
-                return stands
-            raise IllegalTransition("task", task.id, stands.status, status) from lost
-        return from_item(Task, item)
+        order = keys.task_order(task.created_at, task.id, is_ended)
+        found = lifecycle.move(
+            self._table,
+            keys.task(task.tenant, task.id),
+            ("task", task.id),
+            transitions.TASK,
+            status,
+            {"updated_at": at, "g2sk": order} | changes,
+        )
+        return from_item(Task, found)
 
     def note(self, task: Task, at: str, **changes: object) -> Task:
         """Change fields of a task that has not ended; an ended one is left as it is and returned."""
