@@ -52,7 +52,7 @@ def document() -> dict[str, Any]:
     """The OpenAPI document."""
     functions = routes()
     schemas = importlib.import_module("api_sdk.schemas")
-    models: set[type[BaseModel]] = {schemas.Error}
+    models: set[type[BaseModel]] = {schemas.answers.Error}
     for request, answer, _ in schemas.ROUTES.values():
         models |= {model for model in (request, answer) if model is not None}
     ordered = sorted(models, key=lambda model: model.__name__)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from api_sdk import schemas
+from api_sdk import answers, schemas
 from tests.local.stack import LocalStack
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +54,7 @@ class DeployedStack(LocalStack):
 def check_answer(method: str, path: str, status: int, body: object) -> None:
     """The answer is what docs/openapi.json promises: the route's own shape, or an error."""
     if status >= 400:
-        schemas.Error.model_validate(body)
+        answers.Error.model_validate(body)
         return
     where = path.split("?")[0]
     for (verb, pattern), (_, answer, expected) in schemas.ROUTES.items():
