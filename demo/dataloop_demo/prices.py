@@ -46,14 +46,20 @@ DYNAMODB_WRITES = Price(0.625, 1e6, "write request units", _DYNAMODB, "2025-06")
 DYNAMODB_READS = Price(0.125, 1e6, "read request units", _DYNAMODB, "2025-06")
 LAMBDA_REQUESTS = Price(0.20, 1e6, "requests", _LAMBDA, "2025-06")
 LAMBDA_SECONDS = Price(0.0000133334, 1, "GB-second", _LAMBDA, "2025-06")
-HTTP_API = Price(1.00, 1e6, "requests", "Amazon API Gateway pricing, HTTP APIs", "2025-06")
+HTTP_API = Price(
+    1.00, 1e6, "requests", "Amazon API Gateway pricing, HTTP APIs (from memory: check before relying on it)", "2025-06"
+)
 TRANSITIONS = Price(0.025, 1e3, "state transitions", f"{_STATES}, Standard", "2025-06")
 EXPRESS_REQUESTS = Price(1.00, 1e6, "requests", f"{_STATES}, Express", "2025-06")
 EXPRESS_SECONDS = Price(0.00001667, 1, "GB-second", f"{_STATES}, Express", "2025-06")
-EVENTS = Price(1.00, 1e6, "custom events", "Amazon EventBridge pricing", "2025-06")
-SQS = Price(0.40, 1e6, "requests", "Amazon SQS pricing, standard queues", "2025-06")
+EVENTS = Price(
+    1.00, 1e6, "custom events", "Amazon EventBridge pricing (from memory: check before relying on it)", "2025-06"
+)
+SQS = Price(
+    0.40, 1e6, "requests", "Amazon SQS pricing, standard queues (from memory: check before relying on it)", "2025-06"
+)
 
-_SAGEMAKER = "Amazon SageMaker AI pricing"
+_SAGEMAKER = "Amazon SageMaker AI pricing (from memory: check before relying on it)"
 # SageMaker instances by the hour, billed by the second (training and processing cost the same).
 INSTANCES: dict[str, Price] = {
     "ml.g5.xlarge": Price(1.408, 1, "hour", _SAGEMAKER, "2025-06"),

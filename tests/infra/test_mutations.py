@@ -205,7 +205,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ),
     ("P05", "nobody may send to a queue", without_action("sqs:SendMessage")),
     ("M01", "state without comment", state("training", "Train", "Comment")),
-    ("M02", "a parallel state", state("training", "Trained", "Type", "Parallel")),
+    ("M02", "a parallel state", state("training", "RegisterModel", "Type", "Parallel")),
     (
         "M02",
         "an SDK integration",
@@ -245,7 +245,10 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         "M06",
         "a failure that nobody records",
         state(
-            "training", "Train", "Catch", [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "Trained"}]
+            "training",
+            "Train",
+            "Catch",
+            [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "RegisterModel"}],
         ),
     ),
     (
@@ -253,7 +256,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         "a catch that loses the input",
         state("training", "Train", "Catch", [{"ErrorEquals": ["States.ALL"], "Next": "RecordFailure"}]),
     ),
-    ("M07", "a recorded failure that ends well", state("training", "RecordFailure", "Next", "Trained")),
+    ("M07", "a recorded failure that ends well", state("training", "RecordFailure", "Next", "RegisterModel")),
     ("M07", "a Fail that forgets the cause", state("training", "Failed", "CausePath")),
     ("M08", "a result that overwrites the input", state("training", "Prepare", "ResultPath", "$")),
     (
@@ -270,7 +273,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
         ),
     ),
     ("M09", "a Next that does not exist", state("training", "Prepare", "Next", "Nowhere")),
-    ("M09", "a state that nothing reaches", state("training", "HasParent", "Choices", [])),
+    ("M09", "a state that nothing reaches", state("dataset_build", "HasParts", "Choices", [])),
     (
         "M10",
         "an undefined placeholder",

@@ -43,8 +43,8 @@ def test_definition_fits_the_language(stem: str, project: Project) -> None:
 
 
 def test_definition_that_does_not_fit_is_found(project: Project) -> None:
-    broken = json.loads(project.machine_texts["training"].replace("${Partition}", "aws"))
-    broken["States"]["HasParent"]["Choices"] = "none"
+    broken = json.loads(project.machine_texts["release"].replace("${Partition}", "aws"))
+    broken["States"]["Gate"]["Choices"] = "none"
     matches = lint(
         json.dumps(inline(broken, {"WorkflowStepsFunctionArn": "x"})), config=ManualArgs(regions=["us-east-1"])
     )

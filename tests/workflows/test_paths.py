@@ -180,6 +180,6 @@ def test_cases_cover_the_machine(machine: str) -> None:
 
 def test_null_in_a_request_fails_the_execution() -> None:
     """The harness itself: a path that is missing in a step's result must not pass."""
-    outcome = play("training", {}, {"training.prepare": [{"return": {"has_parent": False}}]})
+    outcome = play("training", {}, {"training.prepare": [{"return": {"use_spot": False}}]})
     assert outcome.status == "FAILED"
     assert outcome.error in ("States.ParameterPathFailure", "SageMaker.ValidationException")

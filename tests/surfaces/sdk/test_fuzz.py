@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,11 @@ from tests.surfaces.sdk.requests import NOWHERE, is_error, routes, send
 pytestmark = pytest.mark.stack
 POSTS = [path for method, path in routes() if method == "POST"]
 GETS = [path for method, path in routes() if method == "GET" and path != "/api/v1/files/<uid>/content"]
-NAMES = ["datasetName", "datasetVersion", "split", "info", "uid", "meta", "extra", "fileMeta", "type", "items", "files", "file_name", "directory", "size_bytes", "sha256", "dataId", "labelInfo", "annotationType", "labelScope", "supersedes", "annotation_id_list", "dataset_id", "model_id", "task_type", "parameters", "gate", "name", "scopes", "expires_in_days", "query", "thresholds", "training", "release_name", "force", "comment", "bucket", "object_name", "storage_id", "format"]
+NAMES = """
+    datasetName datasetVersion split info uid meta extra fileMeta type items files file_name directory size_bytes sha256
+    dataId labelInfo annotationType labelScope supersedes annotation_id_list dataset_id model_id task_type parameters gate
+    name scopes expires_in_days query thresholds training release_name force comment bucket object_name storage_id format
+""".split()  # noqa: SIM905
 scalars = (
     st.none()
     | st.booleans()
@@ -34,7 +39,7 @@ bodies = st.dictionaries(st.sampled_from(NAMES), values, max_size=6).map(json.du
     max_size=60
 )
 quick = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -60,8 +65,6 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_siz
 @quick
 @given(name=texts, limit=texts, cursor=texts)
 def test_any_path_and_query_is_answered(stack: DeployedStack, path: str, name: str, limit: str, cursor: str) -> None:
-    from urllib.parse import quote, urlencode
-
     for parameter in ("uid", "dataset_id", "task_id", "model_id", "annotation_id", "loop_id", "name"):
         path = path.replace(f"<{parameter}>", quote(name, safe="") or "x")
     query = urlencode(

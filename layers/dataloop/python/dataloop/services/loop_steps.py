@@ -132,8 +132,8 @@ class LoopSteps:
         answer = {"promote": verdict.promote, "reasons": list(verdict.reasons)}
         if not verdict.promote:
             return answer
-        export_id, release_id = self._sub_id(task, "export"), self._sub_id(task, "release")
-        self._judging.request_export(tenant, challenger.id, "onnx", task_id=export_id, parent_id=task.id)
+        # No export: the training job made and verified the canonical ONNX, and release.collect checks its digest.
+        release_id = self._sub_id(task, "release")
         self._releasing.request(
             tenant,
             challenger.id,
@@ -143,12 +143,7 @@ class LoopSteps:
             task_id=release_id,
             parent_id=task.id,
         )
-        return answer | {
-            "export": _input(tenant, export_id),
-            "export_name": f"export-{export_id}",
-            "release": _input(tenant, release_id),
-            "release_name": f"release-{release_id}",
-        }
+        return answer | {"release": _input(tenant, release_id), "release_name": f"release-{release_id}"}
 
     def finish(self, tenant: str, task_id: str) -> dict[str, Any]:
         """The labels count as learnt, promoted or not; the lock is free; a next check is due."""

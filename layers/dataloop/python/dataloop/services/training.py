@@ -127,7 +127,7 @@ class TrainingService:
         )
 
     def prepare(self, tenant: str, task_id: str) -> dict[str, Any]:
-        """Lay out the job's inputs and say everything CreateTrainingJob needs."""
+        """Lay out the job's inputs and say everything CreateTrainingJob needs; `input_data_config` is in its own shape."""
         task = self._tasks.begin(self._tasks.read(tenant, task_id), "prepare")
         wish = task.parameters
         version = self._ready(tenant, str(wish["version_id"]))
@@ -143,6 +143,15 @@ class TrainingService:
         if settings.use_spot:
             # Room to wait for spot capacity and for restarts after interruptions.
             stopping["MaxWaitTimeInSeconds"] = 2 * settings.max_training_seconds
+        channels = [
+            _channel("code", settings.code_uri),
+            _channel("dataset", self._artifacts.uri(f"{root}/input/")),
+            _channel("images", self._artifacts.uri(f"{root}/input/images.manifest"), "ManifestFile"),
+        ]
+        # SageMaker refuses a channel without a location, so there is none without a parent.
+        if wish.get("parent_model_id"):
+            parent = self._models.get(tenant, str(wish["parent_model_id"]))
+            channels.append(_channel("parent", self._artifacts.uri(f"{parent.prefix}/")))
         job = {
             "job_name": task.execution_name,
             "hyper_parameters": {name: json.dumps(value) for name, value in sorted(hyper.items())},
@@ -151,19 +160,13 @@ class TrainingService:
             "instance_count": 1,
             "volume_gb": VOLUME_GB,
             "role_arn": settings.job_role_arn,
-            "code_uri": settings.code_uri,
-            "dataset_uri": self._artifacts.uri(f"{root}/input/"),
-            "images_manifest_uri": self._artifacts.uri(f"{root}/input/images.manifest"),
+            "input_data_config": channels,
             "output_uri": self._artifacts.uri(f"{root}/jobs"),
             "checkpoint_uri": self._artifacts.uri(f"{root}/checkpoints"),
             "use_spot": settings.use_spot,
             "stopping_condition": stopping,
             "environment": {},
-            "has_parent": bool(wish.get("parent_model_id")),
         }
-        if wish.get("parent_model_id"):
-            parent = self._models.get(tenant, str(wish["parent_model_id"]))
-            job["parent_uri"] = self._artifacts.uri(f"{parent.prefix}/")
         self._tasks.note(task, phase="train")
         return job
 
@@ -304,6 +307,17 @@ def compact(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """The metrics that fit into an item; curves and matrices stay in S3."""
     names = ("task_type", "primary", "summary", "per_class", "slices", "images", "dataset", "threshold")
     return {name: metrics[name] for name in names if name in metrics}
+
+
+def _channel(name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:
+    """One entry of CreateTrainingJob's InputDataConfig. kind: S3Prefix, or ManifestFile when uri is a list of objects."""
+    source = {"S3DataType": kind, "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {
+        "ChannelName": name,
+        "InputMode": "File",
+        "CompressionType": "None",
+        "DataSource": {"S3DataSource": source},
+    }
 
 
 def _named(version: DatasetVersion) -> dict[str, Any]:

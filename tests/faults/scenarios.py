@@ -1,0 +1,256 @@
+"""The scenarios of the fault suite, each as the steps that somebody repeats."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.actions import (
+    info,
+    job_output,
+    label,
+    labelled,
+    meta,
+    put,
+    ready_version,
+    release,
+    run_build,
+    run_release,
+    trained_model,
+)
+from tests.core import RAW, Core
+from tests.faults.injection import Scenario
+from tests.handlers import handle
+
+State = dict[str, Any]
+
+
+def claimed(core: Core, state: State, operation: str, body: object) -> str:
+    """The id of a client's request: the same Idempotency-Key at every repeat."""
+    return core.services.claiming.id_for("default", operation, f"{operation} {state['key']}", body)
+
+
+# Ingest: SQS repeats a message that failed.
+
+
+def uploaded(core: Core) -> State:
+    uid, notice = put(core, "d/a.jpg")
+    entry = {"key": notice.key, "versionId": notice.version_id, "sequencer": notice.sequencer}
+    record = {"eventName": "ObjectCreated:Put", "eventTime": "2026-11-22T12:00:00.000Z", "s3": {"object": entry}}
+    return {"uid": uid, "record": record}
+
+
+def ingest(core: Core, state: State) -> None:
+    event = {"Records": [{"messageId": "1", "body": json.dumps({"Records": [state["record"]]})}]}
+    if handle(core, "ingest_object", event)["batchItemFailures"]:
+        handle(core, "ingest_object", event)
+
+
+def remove(core: Core, state: State) -> None:
+    if "marker" not in state:
+        answer = core.clients.s3.delete_object(Bucket=RAW, Key="d/a.jpg")
+        state["marker"] = answer["VersionId"]
+
+
+def removal(core: Core) -> State:
+    state = uploaded(core)
+    ingest(core, state)
+    answer = core.clients.s3.delete_object(Bucket=RAW, Key="d/a.jpg")
+    entry = {"key": "d/a.jpg", "versionId": answer["VersionId"], "sequencer": "FFFF"}
+    state["record"] = {"eventName": "ObjectRemoved:DeleteMarkerCreated", "s3": {"object": entry}}
+    return state
+
+
+# What clients say: they repeat a request that was answered with 503, or not at all.
+
+
+def describe(core: Core, state: State) -> None:
+    core.again().registering.register_metadata("default", meta(state["uid"]))
+
+
+def annotate(core: Core, state: State) -> None:
+    core.again().annotating.register("default", label("1" * 32, "2" * 32))
+    large = [{"label": f"label {number}", "bbox_xyxy": [1, 1, 9, 9]} for number in range(1200)]
+    core.again().annotating.register("default", label("1" * 32, labelInfo=large))
+
+
+def create_dataset(core: Core, state: State) -> None:
+    made = core.again().curating.create("default", info(), claimed(core, state, "create_dataset", info()))
+    state["version"] = made.id
+
+
+def link(core: Core, state: State) -> None:
+    core.again().curating.link("default", state["version"], state["ids"])
+
+
+def request_build(core: Core, state: State) -> None:
+    task_id = claimed(core, state, "build", state["version"])
+    state["task"] = core.again().building.request_build("default", state["version"], task_id=task_id).id
+
+
+# The steps of the state machines: Step Functions repeats Unavailable, Throttled and a dead function.
+
+
+def plan(core: Core, state: State) -> None:
+    state["plan"] = core.again().building.plan("default", state["task"])
+
+
+def join(core: Core, state: State) -> None:
+    core.again().building.join("default", state["task"], f"{state['plan']['parts_prefix']}part-00000.json")
+
+
+def reduce(core: Core, state: State) -> None:
+    assert core.again().building.reduce("default", state["task"])["passed"]
+
+
+def mark_ready(core: Core, state: State) -> None:
+    core.again().building.mark_ready("default", state["task"])
+
+
+def with_version(core: Core) -> State:
+    return {"version": ready_version(core, labelled(core, 4)).id}
+
+
+def train(core: Core, state: State) -> None:
+    task_id = claimed(core, state, "train", {})
+    state["task"] = core.again().training.request("default", state["version"], task_id=task_id).id
+
+
+def prepare(core: Core, state: State) -> None:
+    core.again().training.prepare("default", state["task"])
+
+
+def job(core: Core, state: State) -> None:
+    """The job itself: it is no part of what can be hit, so it leaves its files only once."""
+    if "archive" not in state:
+        state["archive"] = job_output(core, state["task"])
+
+
+def register_model(core: Core, state: State) -> None:
+    core.again().training.register_model("default", state["task"], state["archive"])
+
+
+def fail(core: Core, state: State) -> None:
+    core.again().tasks.fail("default", state["task"], "JobFailed", "the learning rate is too high")
+
+
+def with_champion(core: Core) -> State:
+    state = with_version(core)
+    release(core, trained_model(core, state["version"], 0.7))
+    return {"model": trained_model(core, state["version"], 0.8)}
+
+
+def request_release(core: Core, state: State) -> None:
+    task_id = claimed(core, state, "release", {})
+    state["task"] = core.again().releasing.request("default", state["model"], name="scenes", task_id=task_id).id
+
+
+def collect(core: Core, state: State) -> None:
+    state["release"] = core.again().releasing.collect("default", state["task"])["release_id"]
+
+
+def publish(core: Core, state: State) -> None:
+    core.again().releasing.publish("default", state["release"])
+
+
+def smoke(core: Core, state: State) -> None:
+    core.again().releasing.smoke("default", state["release"])
+
+
+def mark(core: Core, state: State) -> None:
+    core.again().releasing.mark("default", state["release"])
+
+
+def roll_back(core: Core, state: State) -> None:
+    core.again().releasing.roll_back("default", state["release"])
+
+
+ORDER = {"name": "loop", "dataset_name": "animals", "annotation_type": "detection", "thresholds": {"min_new": 3}}
+
+
+def with_loop(core: Core) -> State:
+    made = core.services.looping.create("default", ORDER)
+    return {"loop": made.id, "ids": labelled(core, 4)}
+
+
+def absorb(core: Core, state: State) -> None:
+    core.again().looping.absorb("default", state["ids"])
+    _, task = core.again().looping.consider("default", state["loop"])
+    if task is not None:
+        state["task"] = task.id
+
+
+def begin(core: Core, state: State) -> None:
+    state["begun"] = core.again().loop_steps.begin("default", state["task"])
+    assert state["begun"]["start"]
+
+
+def with_trained_run(core: Core) -> State:
+    state = with_loop(core)
+    absorb(core, state)
+    begin(core, state)
+    run_build(core, state["begun"]["build"]["task_id"])
+    state["train"] = core.services.loop_steps.plan_training("default", state["task"])["train"]["task_id"]
+    core.services.training.prepare("default", state["train"])
+    core.services.training.register_model("default", state["train"], job_output(core, state["train"]))
+    return state
+
+
+def compare(core: Core, state: State) -> None:
+    state["verdict"] = core.again().loop_steps.compare("default", state["task"])
+    assert state["verdict"]["promote"]
+
+
+def with_released_run(core: Core) -> State:
+    state = with_trained_run(core)
+    compare(core, state)
+    run_release(core, state["verdict"]["release"]["task_id"])
+    return state
+
+
+def finish(core: Core, state: State) -> None:
+    assert core.again().loop_steps.finish("default", state["task"]) == {"promoted": True}
+
+
+def abort(core: Core, state: State) -> None:
+    core.again().loop_steps.abort("default", state["task"], "JobFailed", "out of memory")
+
+
+def labels_only(core: Core) -> State:
+    return {"ids": labelled(core, 4)}
+
+
+def with_draft(core: Core) -> State:
+    state = labels_only(core)
+    made = core.services.curating.create("default", info())
+    core.services.curating.link("default", made.id, state["ids"])
+    return {"version": made.id}
+
+
+def with_training(core: Core) -> State:
+    state = with_version(core)
+    return {"task": core.services.training.request("default", state["version"]).id}
+
+
+def with_published(core: Core) -> State:
+    state = with_champion(core) | {"key": "prepared"}
+    for step in (request_release, collect, publish):
+        step(core, state)
+    return state
+
+
+SCENARIOS = (
+    Scenario("upload", uploaded, [ingest, describe]),
+    Scenario("removal", removal, [ingest]),
+    Scenario("annotation", lambda core: {}, [annotate]),
+    Scenario("dataset", labels_only, [create_dataset, link]),
+    Scenario("build", with_draft, [request_build, plan, join, reduce, mark_ready]),
+    Scenario("train", with_version, [train, prepare, job, register_model]),
+    Scenario("failed training", with_training, [fail]),
+    Scenario("release", with_champion, [request_release, collect, publish, smoke, mark]),
+    Scenario("rolled back release", with_published, [roll_back]),
+    Scenario("loop begins", with_loop, [absorb, begin]),
+    Scenario("loop compares", with_trained_run, [compare]),
+    Scenario("loop ends", with_released_run, [finish]),
+    Scenario("loop aborts", with_trained_run, [abort]),
+)
