@@ -7,13 +7,15 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from ministack.services import dynamodb as engine
-from tests.core import ARTIFACTS, MACHINES, Core
+from moto.backends import get_backend
+from tests.core import ARTIFACTS, Core
 
 from dataloop.domain.errors import Unavailable
 
@@ -83,6 +85,17 @@ class Scenario:
     prepare: Callable[[Core], dict[str, Any]]
     steps: Sequence[Step]
 
+    def one_by_one(self) -> Iterator[Scenario]:
+        """Each step as a scenario of its own, behind the steps before it: what a fault breaks shows in its own state."""
+        for index, step in enumerate(self.steps):
+            yield Scenario(f"{self.name}: {step.__name__}", partial(self._behind, index), [step])
+
+    def _behind(self, index: int, core: Core) -> dict[str, Any]:
+        state = self.prepare(core) | {"key": "before"}
+        for step in self.steps[:index]:
+            step(core, state)
+        return state
+
 
 @dataclass
 class World:
@@ -104,14 +117,15 @@ class World:
         """Tables as prepared; of the artifacts only what the preparation made."""
         engine._tables._data.clear()
         engine._tables._data.update(copy.deepcopy(self._tables))
+        for machine in self._machines():
+            machine.executions.clear()
         for key in set(self._artifacts()) - self._keys:
             self.core.clients.s3.delete_object(Bucket=ARTIFACTS, Key=key)
 
     def run(self, at: int = -1, fault: str = "") -> tuple[list[str], Counter[str]]:
         """Every step, repeated once when the fault hit it; returns the calls made and the final state."""
         self.restore()
-        state = dict(self.given) | {"key": f"{at} {fault}"}
-        started = self._executions()
+        state = dict(self.given) | {"key": f"{at} {fault} {self.scenario.name}"}
         with Injector(self.core, at, fault) as injector:
             for step in self.scenario.steps:
                 hits = len(injector.calls)
@@ -122,12 +136,14 @@ class World:
                     assert hits <= at < len(injector.calls), (injector.calls, repr(error))
                     assert isinstance(error, Unavailable | Death), repr(error)
                     step(self.core, state)
-        return injector.calls, self._final() + Counter({"executions": self._executions() - started})
+        started = Counter(f"execution of {machine.name}" for machine in self._machines() for _ in machine.executions)
+        return injector.calls, self._final() + started
 
-    def _executions(self) -> int:
-        states = self.core.clients.states
-        arns = [self.core.settings.machine_arn(machine.replace("-", "_")) for machine in MACHINES]
-        return sum(len(states.list_executions(stateMachineArn=arn)["executions"]) for arn in arns)
+    def _machines(self) -> list[Any]:
+        found: list[Any] = get_backend("stepfunctions")[self.core.settings.account_id][
+            self.core.settings.region
+        ].state_machines
+        return found
 
     def _final(self) -> Counter[str]:
         """Every item with all attributes and every artifact's key, ids left out, with how often each is there."""

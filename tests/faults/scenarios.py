@@ -46,12 +46,6 @@ def ingest(core: Core, state: State) -> None:
         handle(core, "ingest_object", event)
 
 
-def remove(core: Core, state: State) -> None:
-    if "marker" not in state:
-        answer = core.clients.s3.delete_object(Bucket=RAW, Key="d/a.jpg")
-        state["marker"] = answer["VersionId"]
-
-
 def removal(core: Core) -> State:
     state = uploaded(core)
     ingest(core, state)
@@ -239,7 +233,7 @@ def with_published(core: Core) -> State:
     return state
 
 
-SCENARIOS = (
+WHOLE = (
     Scenario("upload", uploaded, [ingest, describe]),
     Scenario("removal", removal, [ingest]),
     Scenario("annotation", lambda core: {}, [annotate]),
@@ -254,3 +248,5 @@ SCENARIOS = (
     Scenario("loop ends", with_released_run, [finish]),
     Scenario("loop aborts", with_trained_run, [abort]),
 )
+# The job itself runs outside of the core: nothing of it can be hit here.
+SCENARIOS = [single for scenario in WHOLE for single in scenario.one_by_one() if single.steps != [job]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dataloop.domain.errors import NotFound, Unavailable
@@ -57,7 +58,7 @@ class Bucket:
         """A file from disk, in parts when it is large."""
         try:
             self._client.upload_file(str(path), self.name, key)
-        except (ClientError, BotoCoreError) as error:
+        except (ClientError, BotoCoreError, S3UploadFailedError) as error:
             raise Unavailable(f"S3 upload of {key}: {error}") from error
 
     def upload_stream(self, stream: IO[bytes], key: str) -> None:
@@ -69,8 +70,7 @@ class Bucket:
 
     def get(self, key: str) -> bytes:
         """The whole object. Raises NotFound."""
-        body: bytes = self._call("get_object", key)["Body"].read()
-        return body
+        return self._read(key)
 
     def get_range(self, key: str, start: int, length: int, version_id: str | None = None) -> bytes:
         """Bytes start … start+length-1 (fewer at the end, none behind it). Raises NotFound."""
@@ -78,12 +78,11 @@ class Bucket:
         if version_id and version_id != "null":
             request["VersionId"] = version_id
         try:
-            body: bytes = self._call("get_object", key, **request)["Body"].read()
+            return self._read(key, **request)
         except ClientError as error:
             if error.response["Error"]["Code"] == "InvalidRange":
                 return b""
             raise
-        return body
 
     def open(self, key: str, version_id: str | None = None) -> tuple[Stored, IO[bytes]]:
         """Facts and a stream of one object version. Raises NotFound."""
@@ -119,6 +118,8 @@ class Bucket:
             self._client.copy({"Bucket": self.name, "Key": source_key}, self.name, key)
         except ClientError as error:
             raise _translated(error, source_key) from error
+        except BotoCoreError as error:
+            raise Unavailable(f"S3 copy of {source_key}: {error}") from error
 
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Keys and sizes below a prefix, in key order; one call per 1,000."""
@@ -163,6 +164,13 @@ class Bucket:
 
     def uri(self, key: str) -> str:
         return f"s3://{self.name}/{key}"
+
+    def _read(self, key: str, **request: Any) -> bytes:
+        try:
+            body: bytes = self._call("get_object", key, **request)["Body"].read()
+        except BotoCoreError as error:  # the connection broke while the body came
+            raise Unavailable(f"S3: {error}") from error
+        return body
 
     def _pages(self, operation: str, **request: Any) -> Iterator[dict[str, Any]]:
         try:

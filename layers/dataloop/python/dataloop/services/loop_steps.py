@@ -65,9 +65,10 @@ class LoopSteps:
                 return {"start": False, "reason": decision.reason}
             version_id = self._looping.draft_of(loop).id
             # Kept before the loop's own clock starts: a replay must not be told to cool down from itself.
-            task = self._tasks.note(task, phase="build", context={"version_id": version_id})
+            task = self._tasks.note(task, context={"version_id": version_id})
         self._looping.note(loop, last_started_at=self._clock.text())
         self._building.request_build(tenant, str(version_id), task_id=build_id, parent_id=task.id)
+        self._tasks.note(task, phase="build")
         return {"start": True, "reason": "", "build": _input(tenant, build_id), "build_name": f"build-{build_id}"}
 
     def skip(self, tenant: str, task_id: str, reason: str) -> dict[str, Any]:
@@ -194,10 +195,11 @@ class LoopSteps:
             # Nobody's fault: the next check may start again at once.
             self._looping.note(loop, last_started_at=None)
         elif loop.info.get("last_failed_run") != task.id:
+            # The record first, under the time the task ended: whoever repeats this writes the same one again.
+            reasons = [str((task.error or {}).get("message", "")) or task.status]
+            self._looping.record(loop, task, {"kind": "failure", "reasons": reasons}, at=task.updated_at)
             info = dict(loop.info) | {"last_failed_run": task.id}
             self._looping.note(loop, failures=loop.failures + 1, info=info)
-            reasons = [str((task.error or {}).get("message", "")) or task.status]
-            self._looping.record(loop, task, {"kind": "failure", "reasons": reasons})
         self._looping.unlock(loop, task)
 
     def _is_published(self, tenant: str, release_id: str) -> bool:

@@ -322,9 +322,9 @@ class LoopService:
         facts = asdict(self.evidence(loop, now)) | {"active_loop": False}
         return decide(now, loop.thresholds, Evidence(**facts), forced)
 
-    def record(self, loop: Loop, task: Task, facts: Mapping[str, Any]) -> None:
-        """Keep a decision with its reasons."""
-        self._loops.record(loop.tenant, loop.id, to_text(self._clock.now()), task.id, facts)
+    def record(self, loop: Loop, task: Task, facts: Mapping[str, Any], at: str | None = None) -> None:
+        """Keep a decision with its reasons; at: when it was made, if not now."""
+        self._loops.record(loop.tenant, loop.id, at or to_text(self._clock.now()), task.id, facts)
 
     def note(self, loop: Loop, **changes: object) -> Loop:
         return self._loops.note(loop, **changes)
