@@ -126,5 +126,5 @@ def link_by_storage() -> dict[str, Any]:
     """A link by (storage_id, bucket, object_name), as upload_file returned them. Scope: read."""
     owner, body = tenant(router, "read"), json_body(router)
     names = body.get("storage_id"), body.get("bucket"), body.get("object_name")
-    url, file_name = services().uploading.link_by_storage(owner, *names)
-    return {"url": url, "file_name": file_name}
+    stored, url, file_name = services().uploading.link_by_storage(owner, *names)
+    return {"url": url, "file_name": file_name, "size_bytes": stored.size_bytes, "sha256": stored.sha256}

@@ -72,7 +72,9 @@ def current_release(name: str) -> dict[str, Any]:
 @router.post("/api/v1/releases/<name>/rollback")
 def roll_back(name: str) -> dict[str, Any]:
     """The release before the current one is current again. Scope: release."""
-    return mapping.release(services().releasing.roll_back_name(tenant(router, "release"), path_text(name)))
+    owner = tenant(router, "release")
+    request_id = claimed_id(router, owner, "rollback", {"name": name})
+    return mapping.release(services().releasing.roll_back_name(owner, path_text(name), request_id))
 
 
 @router.post("/api/v1/releases/<release_id>/approve")

@@ -26,7 +26,7 @@ ROUTES: dict[tuple[str, str], tuple[type[requests.Request] | None, type[answers.
     ("GET", "/api/v1/annotations/<annotation_id>"): (None, answers.Annotation, 200),
     ("GET", "/api/v1/files/<uid>/link"): (None, answers.VerifiedLink, 200),
     ("GET", "/api/v1/files/<uid>/content"): (None, None, 302),
-    ("POST", "/api/v1/files/by-storage"): (requests.FindFile, answers.Link, 200),
+    ("POST", "/api/v1/files/by-storage"): (requests.FindFile, answers.VerifiedLink, 200),
     ("POST", "/api/v1/datasets"): (requests.CreateDataset, answers.DatasetId, 201),
     ("GET", "/api/v1/datasets"): (None, answers.DatasetPage, 200),
     ("GET", "/api/v1/datasets/lookup"): (None, answers.Dataset, 200),

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+
+from benchmarks import report
 from benchmarks.__main__ import main
 from benchmarks.measure import ROOT, ChildFailed, Spread, in_turns, python
 from benchmarks.registry import SCENARIOS
 from benchmarks.scenario import Bench, Budget, Figure, counted
 from benchmarks.scenarios import handler_init
-
-from benchmarks import report
 from dataloop_demo import prices
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
+from dataloop_demo import prices
 from tests.docs.pages import DOCS, prose, table_rows
 from tests.infra.template import load_project
 from tests.workflows.test_paths import PROMOTED, transitions
-
-from dataloop_demo import prices
 
 PARTS = {"build": "dataset_build", "training": "training", "release": "release", "the loop itself": "retrain_loop"}
 ROWS = {row[0].strip("`"): row[1] for row in table_rows(DOCS / "cost.md") if len(row) == 2}

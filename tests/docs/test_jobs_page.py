@@ -6,10 +6,10 @@ import dataclasses
 import math
 
 import pytest
-from tests.docs.pages import DOCS, prose, table_rows
 
 from dataloop_jobs import model_folder
 from dataloop_jobs.parameters import Parameters, Rule
+from tests.docs.pages import DOCS, prose, table_rows
 
 ROWS = {row[0].strip("`"): row for row in table_rows(DOCS / "jobs.md") if len(row) == 4}
 FIELDS = {field.name: field for field in dataclasses.fields(Parameters)}

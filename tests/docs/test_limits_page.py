@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.docs.pages import CORE, DOCS, ROOT, constant, table_rows
 
 # The last cell of a row: `file` `NAME`.

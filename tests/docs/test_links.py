@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+
 from tests.docs.pages import BASES, MADE, ROOT, all_pages, find, prose
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")

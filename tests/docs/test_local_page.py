@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 import pytest
+
 from tests.docs.pages import DOCS, ROOT, prose
 
 PAGE = DOCS / "local.md"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from tests.docs.pages import CORE, DOCS, prose
 
 SOURCES = ("domain/manifest.py", "services/building.py", "services/manifests.py")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 
-from tests.docs.pages import DOCS, prose
-
 from dataloop.catalog import architectures, exporters, task_types
 from dataloop.services.steps import STEPS
 from dataloop.settings import Settings
 from dataloop_jobs import declarations
 from dataloop_jobs.task_types.surface import TaskType
+from tests.docs.pages import DOCS, prose
 
 
 def test_core_and_jobs_know_the_same_task_types_and_metrics() -> None:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.docs.pages import DOCS, ROOT, table_rows
 
 ROUTE_FILES = sorted((ROOT / "functions/api_sdk").glob("routes_*.py"))

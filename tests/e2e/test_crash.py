@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.deployed import DeployedStack
-from tests.e2e.scenes import annotation, dataset_info, raw_data
-from tests.local.waiting import until
 
 from ankerautotrainsdk import AnkerAutoTrainSDK, DataloopError
 from dataloop_demo.scenes import compose
+from tests.deployed import DeployedStack
+from tests.e2e.scenes import QUICK, annotation, dataset_info, raw_data, upload_scenes
+from tests.local.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 KILLS = 10
@@ -164,3 +164,43 @@ def test_ten_kills_lose_nothing(own_stack: DeployedStack, tmp_path: Path) -> Non
         created = client.create_dataset(dataset_info("after", "v1"))
         client.link_dataset([ledger.annotations[-1]], created.dataset_id)
         assert client.wait_for_task(client.build_dataset(created.dataset_id).task_id).status == "SUCCEEDED"
+
+
+def test_a_run_that_a_kill_interrupted_starts_again_by_itself(own_stack: DeployedStack, tmp_path: Path) -> None:
+    # Given a loop whose run is training
+    stack = own_stack
+    status, loop = stack.api(
+        "POST",
+        "/loops",
+        {
+            "name": "survivor",
+            "dataset_name": "survivor",
+            "annotation_type": "detection",
+            "thresholds": {"min_new": 10, "fraction": 0.0, "cooldown_s": 0},
+            "training": {"parameters": {**QUICK, "epochs": 3}},
+        },
+    )
+    assert status == 201, loop
+    with AnkerAutoTrainSDK(url=stack.url, api_key=stack.key, progress=False) as client:
+        upload_scenes(client, tmp_path / "scenes", "survivor", 16, seed=5)
+
+    def runs(*statuses: str) -> list[dict[str, object]]:
+        tasks = stack.api("GET", "/tasks?kind=loop")[1]["items"]
+        return [task for task in tasks if task["status"] in statuses]
+
+    def training() -> bool:
+        tasks = stack.api("GET", "/tasks?kind=train")[1]["items"]
+        return any(task["status"] == "RUNNING" for task in tasks)
+
+    until(training, within_s=120, what="a training")
+
+    # When the runtime is killed and started
+    stack.kill()
+    stack.start(LoopDebounceSeconds="0")
+
+    # Then the interrupted run says so, and another one does its work
+    interrupted = until(lambda: runs("FAILED"), within_s=120, what="the end of the interrupted run")
+    assert interrupted[0]["error"]["code"] == "Interrupted"  # type: ignore[index]
+    finished = until(lambda: runs("SUCCEEDED"), within_s=240, what="a run that finishes")
+    assert finished[0]["result"]["promoted"] is True  # type: ignore[index]
+    assert stack.api("GET", "/releases/survivor/current")[0] == 200

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.deployed import DeployedStack
-from tests.e2e.scenes import QUICK, annotation, dataset_info, raw_data, upload_scenes
 
 from ankerautotrainsdk import AnkerAutoTrainSDK, IllegalTransition, TaskFailed, TaskStopped
+from tests.deployed import DeployedStack
+from tests.e2e.scenes import QUICK, annotation, dataset_info, raw_data, upload_scenes
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 

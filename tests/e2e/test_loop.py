@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from ankerautotrainsdk import AnkerAutoTrainSDK, IllegalTransition
 from tests.deployed import DeployedStack
 from tests.e2e.scenes import QUICK, dataset_info, upload_scenes
 from tests.local.waiting import until
-
-from ankerautotrainsdk import AnkerAutoTrainSDK, IllegalTransition
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 

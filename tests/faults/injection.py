@@ -15,9 +15,9 @@ from typing import Any
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from ministack.services import dynamodb as engine
 from moto.backends import get_backend
-from tests.core import ARTIFACTS, Core
 
 from dataloop.domain.errors import Unavailable
+from tests.core import ARTIFACTS, Core
 
 FAULTS = ("error", "lost answer", "throttle", "death before", "death after")
 # Ids and S3's version ids are made up anew in each run: what is compared is everything else.

@@ -64,7 +64,7 @@ def describe(core: Core, state: State) -> None:
 
 def annotate(core: Core, state: State) -> None:
     core.again().annotating.register("default", label("1" * 32, "2" * 32))
-    large = [{"label": f"label {number}", "bbox_xyxy": [1, 1, 9, 9]} for number in range(1200)]
+    large = [{"label": f"{number} " + "x" * 250} for number in range(300)]  # more than an item holds: it goes to S3
     core.again().annotating.register("default", label("1" * 32, labelInfo=large))
 
 
@@ -159,6 +159,18 @@ def roll_back(core: Core, state: State) -> None:
     core.again().releasing.roll_back("default", state["release"])
 
 
+def roll_back_name(core: Core, state: State) -> None:
+    request_id = claimed(core, state, "rollback", {})
+    core.again().releasing.roll_back_name("default", "scenes", request_id)
+
+
+def with_two_releases(core: Core) -> State:
+    state = with_version(core)
+    for value in (0.7, 0.8, 0.9):
+        release(core, trained_model(core, state["version"], value))
+    return state
+
+
 ORDER = {"name": "loop", "dataset_name": "animals", "annotation_type": "detection", "thresholds": {"min_new": 3}}
 
 
@@ -243,6 +255,7 @@ WHOLE = (
     Scenario("failed training", with_training, [fail]),
     Scenario("release", with_champion, [request_release, collect, publish, smoke, mark]),
     Scenario("rolled back release", with_published, [roll_back]),
+    Scenario("rollback", with_two_releases, [roll_back_name]),
     Scenario("loop begins", with_loop, [absorb, begin]),
     Scenario("loop compares", with_trained_run, [compare]),
     Scenario("loop ends", with_released_run, [finish]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.core import account
 from tests.faults.injection import FAULTS, Scenario, World
 from tests.faults.scenarios import SCENARIOS

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 
+from dataloop import settings
 from tests.infra.rule import rule
 from tests.infra.template import ROOT, Json, Project, as_list, target_of, walk
-
-from dataloop import settings
 
 FUNCTION = "AWS::Serverless::Function"
 HTTP_API_LIMIT_S = 30  # API Gateway, HTTP API quotas: maximum integration timeout

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dataloop.services.steps import STEPS
 from tests.infra.rule import rule
 from tests.infra.template import Json, Project, all_states, as_list, target_of, text_of, walk
-
-from dataloop.services.steps import STEPS
 
 STATE_TYPES = {"Task", "Choice", "Map", "Pass", "Succeed", "Fail"}
 RESOURCES = {

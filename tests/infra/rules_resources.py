@@ -8,6 +8,7 @@ from functools import cache
 
 import botocore.session
 from botocore import xform_name
+
 from tests.infra.rule import rule
 from tests.infra.rules_functions import FUNCTION, alarms_on
 from tests.infra.template import ROOT, Json, Project, as_list, target_of, text_of, walk

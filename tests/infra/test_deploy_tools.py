@@ -7,8 +7,9 @@ from pathlib import Path
 
 import boto3
 import pytest
-from deploy import stack, upload_code
 from moto import mock_aws
+
+from deploy import stack, upload_code
 from tests.infra.template import load_project
 
 

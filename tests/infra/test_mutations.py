@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+
 from tests.infra import rules_functions, rules_machines, rules_resources
 from tests.infra.rule import RULES
 from tests.infra.template import Project, as_list, load_project

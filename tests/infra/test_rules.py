@@ -7,6 +7,7 @@ import json
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+
 from tests.infra import rules_functions, rules_machines, rules_resources
 from tests.infra.rule import RULES, Rule
 from tests.infra.template import MACHINES, ROOT, Json, Project, load_project

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.jobs.job_folder import JobFolder
 
 from dataloop_jobs.dataset import read_dataset, read_images_only
 from dataloop_jobs.declarations import TASK_TYPES
 from dataloop_jobs.faults import BadDataset
+from tests.jobs.job_folder import JobFolder
 
 BOX = (0.1, 0.2, 0.3, 0.4)
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from tests.jobs.job_folder import RUN
 
 from dataloop_jobs.declarations import ARCHITECTURES, EXPORTERS, TASK_TYPES, Declaration
 from dataloop_jobs.task_types.surface import TaskType
+from tests.jobs.job_folder import RUN
 
 PACKAGE = RUN.parent / "dataloop_jobs"
 # Files of a family's folder that are not members of it.

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.jobs.job_folder import QUICK, JobFolder
 from torch import Tensor, nn
 
 from dataloop_jobs.checkpoints import CheckpointFolder
@@ -25,6 +24,7 @@ from dataloop_jobs.samples import Samples
 from dataloop_jobs.schedule import rate
 from dataloop_jobs.task_types.classification import Classification
 from dataloop_jobs.task_types.detection import Detection
+from tests.jobs.job_folder import QUICK, JobFolder
 
 CPU = torch.device("cpu")
 

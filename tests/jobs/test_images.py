@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from moto import mock_aws
 from PIL import Image
-from tests.jobs.job_folder import JobFolder, scenes
 
 from dataloop_jobs import images
 from dataloop_jobs.dataset import ObjectPlace, Row, read_dataset
 from dataloop_jobs.faults import BadImage, Interrupted
 from dataloop_jobs.images import ImageStore, Letterbox, letterbox, normalise
+from tests.jobs.job_folder import JobFolder, scenes
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

@@ -16,7 +16,6 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from tests.jobs.job_folder import LABELS, RUN, SIZE, JobFolder
 
 from dataloop_jobs.commands.export import export
 from dataloop_jobs.commands.train import train
@@ -24,6 +23,7 @@ from dataloop_jobs.contract import ProcessingFolders, StopRequest, TrainingFolde
 from dataloop_jobs.faults import BadModel, BadParameter
 from dataloop_jobs.model_folder import read_model, read_weights
 from dataloop_jobs.parameters import Parameters
+from tests.jobs.job_folder import LABELS, RUN, SIZE, JobFolder
 
 
 @pytest.fixture(scope="module")

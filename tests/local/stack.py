@@ -14,10 +14,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from tests.local.waiting import until
 
 from dataloop_local import control
 from dataloop_local.settings import RuntimeInfo
+from tests.local.waiting import until
 
 APP = Path(__file__).parent / "app" / "template.yaml"
 

@@ -15,6 +15,7 @@ import uuid
 from typing import Any
 
 import pytest
+
 from tests.local.stack import LocalStack
 from tests.local.test_sagemaker import channel, ended, unpacked
 

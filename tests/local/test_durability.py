@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+
+from dataloop_local.server import forget_unfinished_first_start
+from dataloop_local.settings import Settings
 from tests.local.stack import LocalStack, alive
 from tests.local.test_sagemaker import create, running
 from tests.local.test_streams import put, seen
 from tests.local.test_workflows import start, status_events, training_input
 from tests.local.waiting import until
-
-from dataloop_local.server import forget_unfinished_first_start
-from dataloop_local.settings import Settings
 
 NewStack = Callable[..., LocalStack]
 

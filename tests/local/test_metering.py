@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+
 from tests.local.stack import LocalStack
 from tests.local.test_sagemaker import create, ended
 from tests.local.test_workflows import ended as execution_ended

@@ -7,13 +7,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.local.stack import APP
 
 from dataloop_local.deployment.deploy import stack_parameters
 from dataloop_local.deployment.job_code import read_job_code
 from dataloop_local.deployment.package import package, zip_folder
 from dataloop_local.deployment.template import load_template
 from dataloop_local.settings import LocalRuntimeError, Settings
+from tests.local.stack import APP
 
 
 def names(archive: bytes) -> set[str]:

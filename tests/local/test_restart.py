@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.local.stack import LocalStack
-from tests.local.test_streams import put, seen
-from tests.local.waiting import until
 
 from dataloop_local import control
 from dataloop_local.settings import LocalRuntimeError, Settings
+from tests.local.stack import LocalStack
+from tests.local.test_streams import put, seen
+from tests.local.waiting import until
 
 TICK = """
 import json, os, sys, time

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.local.stack import LocalStack
 from tests.local.waiting import until
 

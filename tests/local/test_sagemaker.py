@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.local.stack import LocalStack, alive
 from tests.local.waiting import until
 

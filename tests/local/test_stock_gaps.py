@@ -24,6 +24,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from ministack.core import lambda_runtime
 from ministack.services import s3
+
 from tests.local.stack import free_port
 from tests.local.waiting import until
 

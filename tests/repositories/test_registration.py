@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.core import Core
 
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.ids import location_hash
 from dataloop.domain.raw_data import Location, ObjectFacts, padded_sequencer
 from dataloop.repositories import keys
+from tests.core import Core
 
 UID = "ab" * 16
 AT = "2026-11-22T12:00:00.000Z"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.sdk.fake_service import KEY, FakeService
 
 from ankerautotrainsdk import AnkerAutoTrainSDK
 from ankerautotrainsdk.retry import RetryPolicy
+from tests.sdk.fake_service import KEY, FakeService
 
 
 @pytest.fixture(autouse=True)

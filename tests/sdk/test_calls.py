@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from tests.sdk.fake_service import FakeService, Scripted
 
 from ankerautotrainsdk import AnkerAutoTrainSDK, Conflict, InvalidInput, TaskFailed, TaskStopped, TaskTimeout
+from tests.sdk.fake_service import FakeService, Scripted
 
 TASK = {"task_id": "t1", "kind": "train", "status": "RUNNING", "phase": "epoch 1", "progress": {"done": 1, "total": 4}}
 PAGE = {"items": [{"task_id": "t1", "status": "RUNNING"}], "cursor": "c2"}

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.sdk.commands import runner
 from tests.sdk.fake_service import KEY, FakeService, Scripted
 from tests.sdk.pictures import image

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sdk.commands import runner
-from tests.sdk.fake_service import KEY, FakeService
 
 from ankerautotrainsdk.cli import session
+from tests.sdk.commands import runner
+from tests.sdk.fake_service import KEY, FakeService
 
 # ---- local -----------------------------------------------------------------------------------------------------------
 

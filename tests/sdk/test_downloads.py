@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.sdk.fake_service import BUCKET, FakeService, Scripted
 
 from ankerautotrainsdk import ChecksumMismatch, ConnectionFailed, InvalidInput, NotFound, TaskFailed, TransferError
 from ankerautotrainsdk.filenames import last_component, safe_file_name
+from tests.sdk.fake_service import BUCKET, FakeService, Scripted
 
 CONTENT = b"picture " * 1000
 UID = hashlib.sha256(CONTENT).hexdigest()[:32]

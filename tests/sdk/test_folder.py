@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.sdk.fake_service import BUCKET, FakeService, Scripted
-from tests.sdk.pictures import image
 
 from ankerautotrainsdk import InvalidInput, LocalFileMissing, TransferError, uploads
 from ankerautotrainsdk.journal import Journal
+from tests.sdk.fake_service import BUCKET, FakeService, Scripted
+from tests.sdk.pictures import image
 
 STORE = f"/{BUCKET}"
 ASK = "/api/v1/uploads"

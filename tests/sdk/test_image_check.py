@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.sdk.fake_service import FakeService
 
 from ankerautotrainsdk import InvalidInput
+from tests.sdk.fake_service import FakeService
 
 
 def encoded(format: str, size: tuple[int, int] = (64, 48)) -> bytes:

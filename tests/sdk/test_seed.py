@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.sdk import seed_blocks as blocks
 from tests.sdk.fake_service import KEY, FakeService
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.sdk.test_seed import picture
 
 from ankerautotrainsdk import (
     AnkerAutoTrainSDK,
@@ -22,6 +21,7 @@ from ankerautotrainsdk import (
     TaskFailed,
     Unauthenticated,
 )
+from tests.sdk.test_seed import picture
 
 pytestmark = pytest.mark.stack
 MISSING_UUID = "00000000-0000-7000-8000-000000000000"

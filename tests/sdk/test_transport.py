@@ -7,7 +7,6 @@ import socket
 import threading
 
 import pytest
-from tests.sdk.fake_service import FakeService, Scripted
 
 from ankerautotrainsdk import (
     AnkerAutoTrainSDK,
@@ -26,6 +25,7 @@ from ankerautotrainsdk import (
     errors,
 )
 from ankerautotrainsdk.retry import RetryPolicy, retry_after_seconds
+from tests.sdk.fake_service import FakeService, Scripted
 
 RAW = {"uid": "u" * 32, "type": "image"}
 UNAVAILABLE = {"code": "Unavailable", "message": "not now", "details": {}}

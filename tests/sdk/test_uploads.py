@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.sdk.fake_service import BUCKET, FakeService, Scripted
-from tests.sdk.pictures import image
 from werkzeug.formparser import FormDataParser, parse_options_header
 
 from ankerautotrainsdk import (
@@ -23,6 +21,8 @@ from ankerautotrainsdk import (
 )
 from ankerautotrainsdk.multipart import FormUpload
 from ankerautotrainsdk.uploads import LocalFile, prepare
+from tests.sdk.fake_service import BUCKET, FakeService, Scripted
+from tests.sdk.pictures import image
 
 STORE = f"/{BUCKET}"
 

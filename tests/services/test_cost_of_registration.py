@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from dataloop.services.uploading import UploadRequest
 from tests.actions import label, meta, put
 from tests.core import Core
 from tests.pictures import picture
-
-from dataloop.services.uploading import UploadRequest
 
 
 def test_an_object_costs_one_read_and_one_write(core: Core) -> None:

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.actions import image, info, label, labelled, put, ready_version, run_build
-from tests.core import RAW, Core
 
 from dataloop.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from dataloop.services import building
+from tests.actions import image, info, label, labelled, put, ready_version, run_build
+from tests.core import RAW, Core
 
 FILES = (
     "train.jsonl",
@@ -131,7 +131,7 @@ def test_of_two_builds_at_once_one_wins_and_the_other_does_not_spoil_it(core: Co
     # given two requests that both saw a draft
     id = draft(core, labelled(core, 3))
     winner = core.services.building.request_build("default", id)
-    stale = core.services.building
+    stale: Any = core.services.building
     seen = core.services.curating.get("default", id)
     stale._get = lambda tenant, version_id: seen.__class__(**{**_fields(seen), "status": "DRAFT", "task_id": None})
     # when the second one freezes

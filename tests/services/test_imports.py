@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from tests.actions import image, label, put
-from tests.core import RAW, Core
 
 from dataloop.domain.tasks import Task
+from tests.actions import image, label, put
+from tests.core import RAW, Core
 
 AT = "2026-11-22T12:00:00.000Z"
 

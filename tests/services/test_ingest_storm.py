@@ -8,12 +8,11 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from dataloop.domain.canonical import canonical_json
 from tests.actions import label, meta
 from tests.core import RAW, Core, account
 from tests.handlers import handle
 from tests.pictures import picture
-
-from dataloop.domain.canonical import canonical_json
 
 UPLOADS = 2_000
 THREADS = 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.actions import labelled, ready_version, release, run_release, trained_model
-from tests.core import ARTIFACTS, Core
 
 from dataloop.domain.errors import GateRefused, IllegalTransition, InvalidInput, NotFound
+from tests.actions import labelled, ready_version, release, run_release, trained_model
+from tests.core import ARTIFACTS, Core
 
 
 def models(core: Core, *values: float) -> list[str]:
@@ -64,6 +64,23 @@ def test_rolling_back_goes_one_step_and_ends_at_the_first(core: Core) -> None:
         core.services.releasing.roll_back_name("default", "nothing")
 
 
+def test_a_repeated_rollback_goes_back_one_step(core: Core) -> None:
+    one, two, three = [release(core, model) for model in models(core, 0.6, 0.7, 0.8)]
+    # given a rollback whose process died behind the pointer
+    dying: Any = core.again().releasing
+    dying._releases.move = lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed"))
+    with pytest.raises(RuntimeError):
+        dying.roll_back_name("default", "scenes", "request-1")
+    # when the client repeats its request, twice
+    for _ in range(2):
+        assert core.again().releasing.roll_back_name("default", "scenes", "request-1").id == two
+    # then it went back one step, and the release it left is marked
+    assert core.services.releasing.current("default", "scenes").id == two
+    assert core.services.releasing.get("default", three).status == "ROLLED_BACK"
+    # and another request is another step
+    assert core.services.releasing.roll_back_name("default", "scenes", "request-2").id == one
+
+
 def test_two_publishing_at_once_end_in_one_pointer(core: Core) -> None:
     # given two releases of one name that both looked at the pointer before either moved it
     first, second = models(core, 0.8, 0.8)
@@ -71,7 +88,7 @@ def test_two_publishing_at_once_end_in_one_pointer(core: Core) -> None:
     for model in (first, second):
         task = core.services.releasing.request("default", model, name="scenes")
         ids.append(core.services.releasing.collect("default", task.id)["release_id"])
-    late = core.again().releasing
+    late: Any = core.again().releasing
     seen = core.stores.releases.pointer("default", "scenes")
     late._releases.pointer = lambda tenant, name: seen
     core.services.releasing.publish("default", ids[0])
@@ -103,7 +120,7 @@ def test_a_publish_that_died_behind_the_pointer_is_completed(core: Core) -> None
     (model,) = models(core, 0.7)
     task = core.services.releasing.request("default", model, name="scenes")
     id = core.services.releasing.collect("default", task.id)["release_id"]
-    dying = core.again().releasing
+    dying: Any = core.again().releasing
     dying._note = lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed"))
     with pytest.raises(RuntimeError):
         dying.publish("default", id)

@@ -6,12 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from tests.actions import labelled, ready_version, trained_model
-from tests.core import Core
 
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.tasks import Task
 from dataloop.services.tracking import reason_of
+from tests.actions import labelled, ready_version, trained_model
+from tests.core import Core
 
 
 def task(core: Core, kind: str = "export") -> Task:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.actions import image, labelled, ready_version, release, trained_model
-from tests.core import RAW, Core
 
 from dataloop.domain.errors import DomainError, Forbidden, InvalidInput, NotFound, Unauthenticated
+from tests.actions import image, labelled, ready_version, release, trained_model
+from tests.core import RAW, Core
 
 
 def world(core: Core, tenant: str) -> dict[str, str]:
@@ -104,7 +104,7 @@ def test_lists_show_only_ones_own(core: Core) -> None:
         s.registering.of_day("acme", "20261122", 100, None)[0],
     ):
         assert found
-        assert {entry.tenant for entry in found} == {"acme"}  # type: ignore[attr-defined]
+        assert {entry.tenant for entry in found} == {"acme"}
 
 
 def test_a_cursor_opens_no_other_partition(core: Core) -> None:

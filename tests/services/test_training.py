@@ -7,6 +7,7 @@ import re
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+
 from tests.actions import labelled, ready_version, trained_model
 from tests.core import Core
 from tests.infra.template import MACHINES

@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 from PIL import Image
-from tests.pictures import camera_jpeg, picture, png_header
 
 from dataloop.domain.raw_data import ObjectFacts
 from dataloop.services.inspecting import inspect
+from tests.pictures import camera_jpeg, picture, png_header
 
 FORMATS = {
     "JPEG": ("jpg", "image/jpeg"),

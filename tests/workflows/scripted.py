@@ -25,6 +25,7 @@ from unittest.mock import patch
 import botocore.session
 from botocore.validate import ParamValidator
 from ministack.services import s3, stepfunctions
+
 from tests.infra.template import Project, target_of
 
 Json = Any

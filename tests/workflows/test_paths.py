@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+
 from tests.infra.rules_machines import step_of
 from tests.infra.template import MACHINES, all_states, load_project
 from tests.workflows.scripted import Run, run

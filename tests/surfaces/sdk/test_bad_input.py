@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+
 from tests.deployed import DeployedStack
 from tests.surfaces.sdk.requests import NOWHERE, annotation, refused, send
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.deployed import ROOT
 from tests.surfaces.sdk.requests import routes
 
@@ -19,7 +20,7 @@ def texts(file: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.JoinedStr):
-            found.add("".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values))
+            found.add("".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.add(node.value)
     return found

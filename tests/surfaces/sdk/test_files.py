@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 import pytest
+
 from tests.deployed import DeployedStack
 from tests.local.waiting import until
 from tests.pictures import camera_jpeg, picture, png_header

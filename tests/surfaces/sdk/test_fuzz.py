@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.deployed import DeployedStack
 from tests.surfaces.sdk.requests import NOWHERE, is_error, routes, send
 

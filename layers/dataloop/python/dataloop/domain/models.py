@@ -70,7 +70,10 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class ReleasePointer:
-    """What a release name stands for now. `revision` grows with each move and guards the next one."""
+    """What a release name stands for now. `revision` grows with each move and guards the next one.
+
+    moved_by and left_release_id: the request that rolled back to here, and from what; a repeat of it is known by them.
+    """
 
     tenant: str
     name: str
@@ -79,3 +82,5 @@ class ReleasePointer:
     previous_release_id: str | None
     revision: int
     updated_at: str
+    moved_by: str | None = None
+    left_release_id: str | None = None

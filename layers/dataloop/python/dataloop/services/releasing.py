@@ -216,16 +216,23 @@ class ReleaseService:
         self._restore(tenant, release)
         return {"release_id": release_id}
 
-    def roll_back_name(self, tenant: str, name: str) -> Release:
-        """A client's rollback: the release before the current one is current again. Raises NotFound, IllegalTransition."""
+    def roll_back_name(self, tenant: str, name: str, request_id: str | None = None) -> Release:
+        """A client's rollback: the release before the current one is current again. Raises NotFound, IllegalTransition.
+
+        request_id: the same for every repeat of one request, which goes back one step however often it comes.
+        """
         pointer = self._releases.pointer(tenant, name)
         if pointer is None:
             raise NotFound("release", name)
+        if request_id is not None and pointer.moved_by == request_id:
+            left = self._releases.get(tenant, str(pointer.left_release_id))
+            self._releases.move(left, "ROLLED_BACK", self._clock.text())
+            return self._releases.get(tenant, pointer.release_id)
         if pointer.previous_release_id is None:
             raise IllegalTransition("release", name, "the first of its name", "rolling back")
-        return self._restore(tenant, self._releases.get(tenant, pointer.release_id))
+        return self._restore(tenant, self._releases.get(tenant, pointer.release_id), request_id)
 
-    def _restore(self, tenant: str, release: Release) -> Release:
+    def _restore(self, tenant: str, release: Release, request_id: str | None = None) -> Release:
         pointer = self._releases.pointer(tenant, release.name)
         now = self._clock.text()
         before = release
@@ -240,6 +247,8 @@ class ReleaseService:
                     previous_release_id=before.previous_release_id,
                     revision=pointer.revision + 1,
                     updated_at=now,
+                    moved_by=request_id,
+                    left_release_id=release.id,
                 )
             )
         elif pointer is not None and pointer.release_id == release.id:

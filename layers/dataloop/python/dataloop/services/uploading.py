@@ -12,7 +12,7 @@ from typing import Any
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.ids import SHA256, storage_id, uid_of
 from dataloop.domain.raw_data import Location, RawData, is_key, key_of, split_key
-from dataloop.gateways.objects import Bucket
+from dataloop.gateways.objects import Bucket, Stored
 from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
 
@@ -122,17 +122,19 @@ class UploadService:
         file_name = PurePosixPath(split_key(location.key)[1]).name
         return raw, self._bucket.link(location.key, version_id=location.version_id, file_name=file_name), file_name
 
-    def link_by_storage(self, tenant: str, storage: object, bucket: object, name: object) -> tuple[str, str]:
-        """(link, file name) of a place. Raises NotFound, InvalidInput. 1 HEAD, so that a wrong name says so here."""
+    def link_by_storage(self, tenant: str, storage: object, bucket: object, name: object) -> tuple[Stored, str, str]:
+        """(what S3 holds there, link, file name) of a place. Raises NotFound, InvalidInput. 1 HEAD."""
         if not isinstance(name, str) or not name:
             raise InvalidInput("object_name", "must be a non-empty text", name)
         if bucket != self._bucket.name or name.startswith("tenants/") or not is_key(key_of(tenant, name)):
             raise NotFound("file", f"{bucket}/{name}")
         key = key_of(tenant, name)
-        if storage not in (None, "", storage_id(self._bucket.name, key)) or self._bucket.head(key) is None:
+        is_named_so = storage in (None, "", storage_id(self._bucket.name, key))
+        stored = self._bucket.head(key) if is_named_so else None
+        if stored is None:
             raise NotFound("file", f"{bucket}/{name}")
         file_name = PurePosixPath(name).name
-        return self._bucket.link(key, file_name=file_name), file_name
+        return stored, self._bucket.link(key, version_id=stored.version_id, file_name=file_name), file_name
 
 
 def object_name(file_name: object, directory: object, today: str) -> str:
