@@ -45,7 +45,7 @@ def register_raw_data_batch() -> dict[str, Any]:
 
 @router.get("/api/v1/raw-data")
 def list_raw_data() -> dict[str, Any]:
-    """Raw data first seen on a day (default: today, UTC). Scope: read."""
+    """Raw data whose object came last on a day (default: today, UTC). Scope: read."""
     owner, (limit, cursor) = tenant(router, "read"), page(router)
     day = (query(router, "day") or services().clock.text()[:10]).replace("-", "")
     if len(day) != 8 or not day.isascii() or not day.isdigit():

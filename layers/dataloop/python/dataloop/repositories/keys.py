@@ -120,9 +120,9 @@ def loops(tenant: str) -> str:
     return f"{tenant}|LOOP"
 
 
-def decision(created_at: str, task_id: str) -> str:
-    """Sort key, below a loop's partition, of one recorded decision."""
-    return f"RUN#{created_at}#{task_id}"
+def decision(created_at: str, task_id: str, kind: str) -> str:
+    """Sort key, below a loop's partition, of one recorded decision: a run makes several, perhaps in one millisecond."""
+    return f"RUN#{created_at}#{task_id}#{kind}"
 
 
 def lock(tenant: str, what: str) -> str:

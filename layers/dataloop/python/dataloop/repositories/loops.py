@@ -84,7 +84,12 @@ class LoopRepository:
     def record(self, tenant: str, loop_id: str, at: str, task_id: str, decision: Mapping[str, Any]) -> None:
         """Keep a decision with its reasons, below the loop."""
         self._table.put(
-            {"pk": keys.loop(tenant, loop_id), "sk": keys.decision(at, task_id), "at": at, "task_id": task_id}
+            {
+                "pk": keys.loop(tenant, loop_id),
+                "sk": keys.decision(at, task_id, str(decision["kind"])),
+                "at": at,
+                "task_id": task_id,
+            }
             | dict(decision)
         )
 

@@ -268,12 +268,14 @@ class LoopService:
         except NotFound:
             return None
 
-    def consider(self, tenant: str, loop_id: str, forced: bool = False) -> tuple[Decision, Task | None]:
+    def consider(
+        self, tenant: str, loop_id: str, forced: bool = False, exact: bool = False
+    ) -> tuple[Decision, Task | None]:
         """Decide, and start a run when the policy says so. Everybody who decides so at once starts the same run."""
         loop = self._loops.get(tenant, loop_id)
         now = self._clock.now()
         decision = decide(now, loop.thresholds, self._at_most(loop, now), forced)
-        if decision.start:
+        if decision.start or exact:
             decision = decide(now, loop.thresholds, self.evidence(loop, now), forced)
         if not decision.start:
             return decision, None
@@ -296,7 +298,7 @@ class LoopService:
 
     def run_once(self, tenant: str, loop_id: str, forced: bool) -> Task:
         """A client's start. Raises IllegalTransition with the policy's reason when it says wait."""
-        decision, task = self.consider(tenant, loop_id, forced)
+        decision, task = self.consider(tenant, loop_id, forced, exact=True)
         if task is None:
             raise IllegalTransition("loop", loop_id, f"waiting ({decision.reason})", "a run")
         return task

@@ -156,7 +156,7 @@ class RegistrationService:
         return self._repository.annotation_ids(tenant, uid)
 
     def of_day(self, tenant: str, day: str, limit: int, cursor: str | None) -> tuple[list[RawData], str | None]:
-        """Raw data first seen on a day (yyyymmdd)."""
+        """Raw data whose object came last on a day (yyyymmdd)."""
         return self._repository.of_day(tenant, day, limit=limit, cursor=cursor)
 
 
