@@ -183,13 +183,19 @@ run(["local", "up", "--state", str(state), "--json"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_in_the_foreground_it_runs_until_interrupted(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("ignored", [False, True], ids=["", "started with signals ignored"])
+def test_in_the_foreground_it_runs_until_interrupted(tmp_path: Path, number: signal.Signals, ignored: bool) -> None:
     command = [sys.executable, "-c", FOREGROUND, str(tmp_path)]
+    if ignored:
+        command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["key"] == "k"
-        process.send_signal(number)
-        _, err = process.communicate(timeout=20)
+        try:
+            assert json.loads(process.stdout.readline())["key"] == "k"
+            process.send_signal(number)
+            _, err = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert (process.returncode, err) == (0, "")
     assert (tmp_path / "stopped").read_text() == "yes"
 

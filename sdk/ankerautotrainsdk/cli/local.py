@@ -158,7 +158,9 @@ def _announce(runtime: dict[str, Any], folder: Path, note: str) -> None:
 
 def _in_foreground(folder: Path, wanted: dict[str, Any]) -> None:
     """Start, and stop again on Ctrl-C or SIGTERM, also when either comes while it starts."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Both, whatever was inherited: a shell's background job starts with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         runtime = _public(_asked("up", **wanted))
         _announce(runtime, folder, "\nCtrl-C stops it.")
