@@ -58,10 +58,13 @@ class LocalStack:
 
     def kill(self) -> None:
         """kill -9, and wait until the kernel has let go of the state directory's lock."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.info.pid, signal.SIGKILL)
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self.info.pid, 0)
+        child = control._children.pop(self.info.pid, None)
+        if child is not None:
+            child.kill()
+            child.wait()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.info.pid, signal.SIGKILL)
         until(lambda: control.status(self.state_dir) is None, what="the end of the killed runtime")
 
     @cached_property
