@@ -1,9 +1,13 @@
-"""Classification goes the same way as detection: labels without boxes, another task type, other metrics."""
+"""Classification goes the same way as detection: labels without boxes, another task type, other metrics.
+
+Its model then shows what a person may say of a release: yes, no, and back to the one before.
+"""
 
 from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,7 @@ from ankerautotrainsdk import AnkerAutoTrainSDK
 from dataloop_demo.scenes import compose
 from tests.deployed import DeployedStack
 from tests.e2e.scenes import QUICK, dataset_info, raw_data
+from tests.local.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -49,3 +54,38 @@ def test_a_classifier_is_trained_judged_and_released(stack: DeployedStack, tmp_p
     assert metrics["images"] == 5
     assert sum(entry["support"] for entry in metrics["per_class"].values()) == 5
     assert released.result["published"] is True
+
+    # And a release can wait for a person, who approves or rejects, and can be taken back
+    model_id = trained.result["model_id"]
+    first = stack.api("GET", f"/releases/{name}/current")[1]["release_id"]
+    second = offered(stack, model_id, name)
+    assert stack.api("POST", f"/releases/{second}/approve", {"comment": "looks right"})[0] == 200
+    until(lambda: stack.api("GET", f"/releases/{name}/current")[1]["release_id"] == second, what="the publication")
+    third = offered(stack, model_id, name)
+    assert stack.api("POST", f"/releases/{third}/reject", {"comment": "too early"})[0] == 200
+    refused = until(lambda: ended(stack, third), what="the refusal")
+    assert (refused["published"], refused["verdict"]["reasons"][-1]) == (False, "too early")
+    assert stack.api("GET", f"/releases/{name}/current")[1]["release_id"] == second
+    status, restored = stack.api("POST", f"/releases/{name}/rollback")
+    assert (status, restored["release_id"]) == (200, first)
+    assert stack.api("POST", f"/releases/{third}/approve")[0] == 409
+
+
+def offered(stack: DeployedStack, model_id: str, name: str) -> str:
+    """A release that waits for a person."""
+    status, task = stack.api("POST", "/releases", {"model_id": model_id, "name": name, "require_approval": True})
+    assert status == 202
+    release_id = str(task["parameters"]["release_id"])
+
+    def waits() -> bool:
+        releases = stack.api("GET", f"/releases?name={name}")[1]["items"]
+        return any(r["release_id"] == release_id and r["status"] == "AWAITING_APPROVAL" for r in releases)
+
+    until(waits, within_s=60, what="the question for approval")
+    return release_id
+
+
+def ended(stack: DeployedStack, release_id: str) -> dict[str, Any] | None:
+    """The result of a release's task, which has its id."""
+    task = stack.api("GET", f"/tasks/{release_id}")[1]
+    return task["result"] if task["status"] == "SUCCEEDED" else None
