@@ -17,6 +17,7 @@ from dataloop.domain.retraining import Decision, Evidence, Loop, Thresholds, dec
 from dataloop.domain.splits import SplitPolicy, make_split_policy
 from dataloop.domain.tasks import Task
 from dataloop.domain.times import from_text, to_text
+from dataloop.domain.training_parameters import check_parameters
 from dataloop.gateways.objects import Bucket
 from dataloop.repositories.annotations import AnnotationRepository
 from dataloop.repositories.datasets import DatasetRepository
@@ -26,7 +27,6 @@ from dataloop.services.clock import Clock
 from dataloop.services.curating import DatasetService
 from dataloop.services.releasing import ReleaseService
 from dataloop.services.tracking import TaskService
-from dataloop.services.training import check_parameters
 
 log = logging.getLogger(__name__)
 

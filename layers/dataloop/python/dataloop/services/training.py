@@ -11,12 +11,12 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dataloop.catalog import architectures, task_types
-from dataloop.domain.canonical import canonical_json, check_storable
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.ids import derived_uuid
 from dataloop.domain.models import Evaluation, Model
 from dataloop.domain.tasks import Task
+from dataloop.domain.training_parameters import check_parameters
 from dataloop.gateways.model_registry import ModelRegistry
 from dataloop.gateways.objects import Bucket, split_uri
 from dataloop.repositories.datasets import DatasetRepository
@@ -26,9 +26,6 @@ from dataloop.services.job_inputs import JobInputs
 from dataloop.services.tracking import TaskService
 from dataloop.settings import Settings
 
-# SageMaker: a hyperparameter value has at most 2,500 characters, and there are at most 100.
-MAX_PARAMETER = 2500
-MAX_PARAMETERS = 80
 VOLUME_GB = 100
 # A file of an archive that is being streamed cannot be read twice, and an upload may have to: it waits here.
 SPOOL_BYTES = 32 * 1024 * 1024
@@ -276,31 +273,6 @@ class TrainingService:
             names = ", ".join(entry.name for entry in architectures.ARCHITECTURES if task_type in entry.task_types)
             raise InvalidInput("architecture", f"must be one of {names} for {task_type}", name)
         return found.name
-
-
-def check_parameters(parameters: object) -> dict[str, Any]:
-    """Training parameters by name, JSON values. Their meaning, types and ranges are checked by the job, which owns them."""
-    if parameters is None:
-        return {}
-    if not isinstance(parameters, Mapping):
-        raise InvalidInput("parameters", "must be an object", parameters)
-    if len(parameters) > MAX_PARAMETERS:
-        raise InvalidInput("parameters", f"must have at most {MAX_PARAMETERS} entries")
-    for name, value in parameters.items():
-        is_plain = isinstance(value, str | int | float | bool | list) or value is None
-        try:
-            size = len(canonical_json(value))
-        except (TypeError, ValueError) as error:
-            raise InvalidInput(f"parameters.{name}", "must be a JSON value", value) from error
-        if not is_plain or size > MAX_PARAMETER:
-            raise InvalidInput(f"parameters.{name}", "must be a short text, number, boolean or list", value)
-        check_storable(value, f"parameters.{name}")
-        # SageMaker: the name of a hyperparameter has at most 256 characters.
-        if not 0 < len(name) <= 256:
-            raise InvalidInput("parameters", "must have names of 1 to 256 characters", name)
-        if name in ("task_type", "architecture"):
-            raise InvalidInput(f"parameters.{name}", "is a field of its own")
-    return dict(parameters)
 
 
 def compact(metrics: Mapping[str, Any]) -> dict[str, Any]:
