@@ -1,17 +1,7 @@
-"""Pure rules need no network: a test that opens a socket is no unit test."""
+"""Pure rules, tested without a network."""
 
 from __future__ import annotations
 
-import socket
-from typing import NoReturn
+from tests.no_network import no_sockets
 
-import pytest
-
-
-@pytest.fixture(autouse=True)
-def no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise AssertionError("a unit test opened a socket")
-
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
+__all__ = ["no_sockets"]
