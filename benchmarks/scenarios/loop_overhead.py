@@ -2,7 +2,7 @@
 
 The run is started by hand (`force`), so that the debounce delay, which is a setting, is not measured. From the wall time
 of its task the seconds of the job processes are taken away: what remains is the build of 1,000 images, every step and
-delivery, the copying of inputs and outputs to and from the jobs, the export's and release's own work.
+delivery, the copying of inputs and outputs to and from the jobs, and the release's own work.
 """
 
 from __future__ import annotations
