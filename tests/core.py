@@ -12,7 +12,7 @@ import itertools
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -71,9 +71,15 @@ class StoppedClock(Clock):
     def __init__(self) -> None:
         self.moment = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
         self._counter = itertools.count(1)
+        self.meanwhile: Callable[[], None] = lambda: None
 
     def now(self) -> datetime:
         return self.moment
+
+    def sleep(self, seconds: float) -> None:
+        """Time passes, and whoever waits for something to happen meanwhile may make it happen."""
+        self.moment += timedelta(seconds=seconds)
+        self.meanwhile()
 
     def move(self, **delta: float) -> None:
         self.moment += timedelta(**delta)

@@ -249,6 +249,28 @@ def test_a_build_without_any_image_fails_with_a_reason(core: Core) -> None:
     assert core.services.curating.get("default", id).status == "FAILED"
 
 
+def test_a_build_waits_a_little_for_a_file_whose_event_is_on_its_way(core: Core) -> None:
+    # given an uploaded, labelled and linked file whose S3 event has not been handled
+    uid, notice = put(core, "d/late.jpg")
+    ids = [*labelled(core, 1), core.services.annotating.register("default", label(uid)).id]
+
+    # when the event is handled while the build looks
+    core.clock.meanwhile = lambda: core.services.registering.register_object(notice)  # type: ignore[assignment, return-value]
+    version = ready_version(core, ids)
+
+    # then the file is in the version
+    assert version.report["report"]["counts"] == {}
+    assert sum(version.report["counts"].values()) == 2
+
+
+def test_a_build_does_not_wait_for_what_was_labelled_long_ago(core: Core) -> None:
+    ids = [*labelled(core, 1), core.services.annotating.register("default", label("2" * 32)).id]
+    core.clock.move(minutes=5)
+    before = core.clock.moment
+    assert ready_version(core, ids).report["report"]["counts"] == {"missing_object": 1}
+    assert core.clock.moment == before
+
+
 def test_an_object_deleted_after_registration_is_missing(core: Core) -> None:
     ids = labelled(core, 2)
     core.clients.s3.delete_object(Bucket=RAW, Key="d/i0.jpg")

@@ -15,6 +15,8 @@ from typing import Any
 
 from ministack.services import cloudwatch_logs, lambda_svc
 
+from dataloop_local.log_streams import stream_of
+
 logger = logging.getLogger("dataloop.logs")
 
 _LINES_KEPT = 20_000
@@ -57,27 +59,7 @@ def install() -> None:
 
 def _append(group_name: str, stream_name: str, lines: list[str]) -> None:
     now = int(time.time() * 1000)
-    groups = cloudwatch_logs._log_groups
-    if group_name not in groups:
-        groups[group_name] = {
-            "arn": cloudwatch_logs._make_group_arn(group_name),
-            "creationTime": now,
-            "retentionInDays": None,
-            "tags": {},
-            "subscriptionFilters": {},
-            "streams": {},
-        }
-    stream = groups[group_name]["streams"].setdefault(
-        stream_name,
-        {
-            "events": [],
-            "uploadSequenceToken": "1",
-            "creationTime": now,
-            "firstEventTimestamp": None,
-            "lastEventTimestamp": None,
-            "lastIngestionTime": None,
-        },
-    )
+    stream = stream_of(group_name, stream_name)
     events = [{"timestamp": now, "message": line, "ingestionTime": now} for line in lines]
     cloudwatch_logs._append_log_events(stream, events)
     if len(stream["events"]) > _LINES_KEPT + _LINES_KEPT // 10:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ministack.services import cloudwatch_logs
 
+from dataloop_local.log_streams import stream_of
 from dataloop_local.sagemaker import store
 
 GROUPS = {store.TRAINING: "/aws/sagemaker/TrainingJobs", store.PROCESSING: "/aws/sagemaker/ProcessingJobs"}
@@ -21,29 +22,7 @@ class JobLog:
         self.path = path
         self._read = 0
         self._rest = b""
-        now = int(time.time() * 1000)
-        groups = cloudwatch_logs._log_groups
-        group = GROUPS[kind]
-        if group not in groups:
-            groups[group] = {
-                "arn": cloudwatch_logs._make_group_arn(group),
-                "creationTime": now,
-                "retentionInDays": None,
-                "tags": {},
-                "subscriptionFilters": {},
-                "streams": {},
-            }
-        self._stream = groups[group]["streams"].setdefault(
-            f"{job_name}/algo-1-{now}",
-            {
-                "events": [],
-                "uploadSequenceToken": "1",
-                "creationTime": now,
-                "firstEventTimestamp": None,
-                "lastEventTimestamp": None,
-                "lastIngestionTime": None,
-            },
-        )
+        self._stream = stream_of(GROUPS[kind], f"{job_name}/algo-1-{int(time.time() * 1000)}")
 
     def ship(self, *, end: bool = False) -> None:
         """Append what was written since the last call; whole lines only, unless it is the end."""

@@ -6,7 +6,8 @@ import itertools
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +17,9 @@ from dataloop.domain.canonical import canonical_json
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.manifest import JoinReport, fragments
+from dataloop.domain.raw_data import RawData
 from dataloop.domain.tasks import Task
+from dataloop.domain.times import to_text
 from dataloop.gateways.objects import Bucket
 from dataloop.repositories.annotations import AnnotationRepository
 from dataloop.repositories.datasets import DatasetRepository
@@ -28,6 +31,9 @@ from dataloop.services.tracking import TaskService
 
 log = logging.getLogger(__name__)
 
+# An S3 event takes about a second to become a record; thirteen seconds leave room for a busy queue.
+YOUNG_S = 60
+SETTLING_PAUSES = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 # Label names, statistics and per-class metrics live in items of at most 400 KB; 1,500 names use half of that.
 MAX_LABEL_NAMES = 1500
 PART_IDS = 1000  # ids per map item (design §6.3): ten BatchGets, a second of Lambda
@@ -140,8 +146,7 @@ class BuildService:
         ids: list[str] = json.loads(self._artifacts.get(part_key))
         prefix, name = part_key.rsplit("/parts/", 1)
         annotations = self._annotations.get_many(tenant, ids, consistent=True)
-        uids = {uid for annotation in annotations.values() for uid in annotation.data_ids}
-        raws = self._raw_data.get_many(tenant, uids, consistent=True)
+        raws = self._arrived(tenant, annotations.values())
         report = JoinReport()
         rows: list[bytes] = []
         for id in ids:
@@ -157,6 +162,25 @@ class BuildService:
         self._artifacts.put(f"{prefix}/shards/{name}", body, "application/jsonl")
         self._artifacts.put(f"{prefix}/reports/{name}", canonical_json(report.to_json()))
         return {"rows": len(rows)}
+
+    def _arrived(self, tenant: str, annotations: Collection[Annotation]) -> dict[str, RawData]:
+        """The raw data that annotations speak of, after a short wait for files whose S3 event is still on its way.
+
+        Whoever uploads, labels and builds at once is quicker than the event, and a build freezes what it finds. Only
+        annotations of the last minute are worth waiting for; older ones without a file are reported at once.
+        """
+        young = to_text(self._clock.now() - timedelta(seconds=YOUNG_S))
+        hoped_for = {uid for entry in annotations if entry.created_at >= young for uid in entry.data_ids}
+        found = self._raw_data.get_many(
+            tenant, {uid for entry in annotations for uid in entry.data_ids}, consistent=True
+        )
+        for pause_s in SETTLING_PAUSES:
+            waiting = {uid for uid in hoped_for if uid not in found or found[uid].facts is None}
+            if not waiting:
+                break
+            self._clock.sleep(pause_s)
+            found |= self._raw_data.get_many(tenant, waiting, consistent=True)
+        return found
 
     def reduce(self, tenant: str, task_id: str) -> dict[str, Any]:
         """Merge all parts' rows by image, split them, write the manifest and its digest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 
 from dataloop.domain.ids import derived_uuid, uuid7
@@ -20,6 +21,10 @@ class Clock:
 
     def in_days(self, days: float) -> str:
         return to_text(self.now() + timedelta(days=days))
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
 
     def random(self, count: int) -> bytes:
         return os.urandom(count)
