@@ -9,7 +9,7 @@ DATA ?=
 REPORT ?= demo-report
 STAGE ?= dev
 
-.PHONY: help demo test lint types unit local bench docs events lock deploy clean
+.PHONY: help demo test lint types unit local bench bench-train docs events lock deploy clean
 
 help:
 	@echo "make demo     the whole loop on real images, on this machine; writes $(REPORT)/index.html"
@@ -17,6 +17,7 @@ help:
 	@echo "make test     everything that proves the project"
 	@echo "make local    start the application on http://127.0.0.1:8000 (stop: make local-down)"
 	@echo "make bench    the budgets, each against its rival in the same run"
+	@echo "make bench-train  what training, selection and compression reach on this CPU"
 	@echo "make lint     ruff, mypy, import rules"
 	@echo "make docs     regenerate what is generated: OpenAPI, event schemas"
 	@echo "make deploy   deploy to AWS with sam, from an environment of its own (docs/deploy.md)"
@@ -51,6 +52,9 @@ local-down: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
+
+bench-train: $(READY)
+	$(BIN)/python -m benchmarks.training
 
 docs events: $(READY)
 	$(BIN)/python -m docs.generate

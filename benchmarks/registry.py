@@ -12,6 +12,7 @@ from benchmarks.scenarios import (
     handler_warm,
     ingest_cost,
     loop_overhead,
+    online_inference,
     registration,
     sdk_import,
     sdk_upload,
@@ -73,6 +74,13 @@ _ALL = (
         "≤ $8.5 per million",
         "S3 PUT alone",
         ingest_cost.run,
+    ),
+    Scenario(
+        "online_inference",
+        "asking a model: cold start, a warm image, memory, size of the layers",
+        "≤ 1.3× CPU of the script; ≤ 250 MB of layers (Lambda)",
+        "a script around ONNX Runtime, same request, same model",
+        online_inference.run,
     ),
     Scenario(
         "loop_overhead",

@@ -4,8 +4,8 @@
     python -m deploy.upload_code upload --bucket B [--region R] [--wheels]  uploads what is missing, prints the same
 
 Jobs find their code by digest, so an upload never changes what a running job reads, and a repeated upload does nothing.
-The package holds run.py, dataloop_jobs/ and requirements.txt of jobs/, and with --wheels also wheels/: the requirements
-as wheels for the container's Python and platform, for containers without internet.
+The package holds run.py, dataloop_jobs/ and requirements.txt of jobs/, dataloop_inference/ of layers/inference, and with
+--wheels also wheels/: the requirements as wheels for the container's Python and platform, for containers without internet.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGEST_CHARACTERS = 32
+# What the jobs share with the function that predicts.
+INFERENCE = Path("layers/inference/python/dataloop_inference")
 CONTAINER_PYTHON = "3.13"  # of the newest training container (deploy/resolve_images.py: tag ...-py313)
 # Training instances are x86_64. Tags up to glibc 2.28 run on every container AWS still ships; pip wants each tag named.
 CONTAINER_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
@@ -37,10 +39,11 @@ def package(jobs: Path) -> dict[str, bytes]:
     missing = [path.name for path in top if not path.is_file()]
     if missing:
         raise IncompleteCode(f"{jobs} has no {', '.join(missing)}")
-    modules = [
-        path for path in (jobs / "dataloop_jobs").rglob("*") if path.is_file() and "__pycache__" not in path.parts
-    ]
-    return {path.relative_to(jobs).as_posix(): path.read_bytes() for path in sorted([*top, *modules])}
+    files = {path.name: path.read_bytes() for path in top}
+    for package in (jobs / "dataloop_jobs", jobs.parent / INFERENCE):
+        modules = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        files |= {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in modules}
+    return dict(sorted(files.items()))
 
 
 def digest(files: dict[str, bytes]) -> str:

@@ -13,7 +13,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 TARGET = Path(__file__).parent / "openapi.json"
-MODULES = ("system", "data", "datasets", "tasks", "models", "loops")
+SDK = ("system", "data", "datasets", "tasks", "models", "analyses", "loops")
+# Two functions serve /api/v1.
+MODULES = (*(f"api_sdk.routes_{name}" for name in SDK), "infer.routes")
 QUERIES = {
     "limit": "Items a page, 1 to 1000 (default 100).",
     "cursor": "Where to go on: the cursor of the page before.",
@@ -39,7 +41,7 @@ def routes() -> dict[tuple[str, str], Any]:
     os.environ.update({name: value for name, value in ENVIRONMENT.items() if name not in os.environ})
     found: dict[tuple[str, str], Any] = {}
     for name in MODULES:
-        module = importlib.import_module(f"api_sdk.routes_{name}")
+        module = importlib.import_module(name)
         for key, functions in module.router._routes.items():
             path, method = key[0], key[1]
             methods = [method] if isinstance(method, str) else list(method)

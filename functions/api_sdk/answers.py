@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from api_sdk.requests import Label
+
 Json = dict[str, Any]
 
 
@@ -125,7 +127,7 @@ class Annotation(Answer):
     annotation_data_id: str
     annotationType: str  # noqa: N815
     dataId: list[str]  # noqa: N815
-    labelInfo: list[Json]  # noqa: N815
+    labelInfo: list[Label]  # noqa: N815
     labelMethod: str  # noqa: N815
     labelScope: list[str]  # noqa: N815
     modelName: str  # noqa: N815
@@ -201,6 +203,21 @@ class Task(Answer):
     updated_at: str
 
 
+class Reason(Answer):
+    parameter: str
+    value: Any
+    text: str
+
+
+class Recommendation(Answer):
+    task_type: str
+    instance: str | None
+    parameters: Json
+    reasons: list[Reason]
+    steps_per_epoch: int
+    steps: int
+
+
 class TaskPage(Answer):
     items: list[Task]
     cursor: str | None
@@ -264,6 +281,40 @@ class Lineage(Answer):
     dataset: Dataset
     items: list[LineageItem]
     cursor: str | None
+
+
+class Box(Answer):
+    """Shares of the image's width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+class Mask(Answer):
+    """COCO's compressed run lengths; size is [height, width] of the image."""
+
+    size: list[int]
+    counts: str
+
+
+class Prediction(Answer):
+    label: str
+    score: float
+    box: Box | None
+    mask: Mask | None = None
+
+
+class Predictions(Answer):
+    predictions: list[Prediction]
+
+
+class Inferred(Answer):
+    model_id: str
+    release: str | None
+    model_version: str
+    results: list[Predictions | FailedItem]
 
 
 class Release(Answer):

@@ -1,32 +1,7 @@
-"""The SDK surface's error table: 4xx `{code, message, details}` (design §3.2)."""
+"""The SDK surface's error table: that of /api/v1."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from edge.api_errors import TABLE, item, render
 
-from dataloop.domain import errors
-
-TABLE = (
-    (errors.Unauthenticated, 401, "Unauthenticated"),
-    (errors.Forbidden, 403, "Forbidden"),
-    (errors.NotFound, 404, "NotFound"),
-    (errors.Conflict, 409, "Conflict"),
-    (errors.IllegalTransition, 409, "IllegalTransition"),
-    (errors.GateRefused, 409, "GateRefused"),
-    (errors.LimitExceeded, 413, "LimitExceeded"),
-    (errors.InvalidInput, 422, "InvalidInput"),
-    (errors.Throttled, 503, "Throttled"),
-    (errors.Unavailable, 503, "Unavailable"),
-)
-
-
-def render(code: str, message: str, details: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The body of an error response."""
-    return {"code": code, "message": message, "details": dict(details)}
-
-
-def item(error: errors.DomainError) -> dict[str, Any]:
-    """The entry of one failed item in a batch: the same shape as a failed request."""
-    code = next((name for kind, _, name in TABLE if isinstance(error, kind)), "InternalError")
-    return {"error": render(code, str(error), error.details())}
+__all__ = ["TABLE", "item", "render"]

@@ -7,13 +7,30 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from api_sdk import faults, routes_data, routes_datasets, routes_loops, routes_models, routes_system, routes_tasks
+from api_sdk import (
+    faults,
+    routes_analyses,
+    routes_data,
+    routes_datasets,
+    routes_loops,
+    routes_models,
+    routes_system,
+    routes_tasks,
+)
 from edge import telemetry
 from edge.faults import install
 
 logger = telemetry.logger()
 app = APIGatewayHttpResolver()
-for module in (routes_system, routes_data, routes_datasets, routes_tasks, routes_models, routes_loops):
+for module in (
+    routes_system,
+    routes_data,
+    routes_datasets,
+    routes_tasks,
+    routes_models,
+    routes_analyses,
+    routes_loops,
+):
     app.include_router(module.router)
 install(app, faults.TABLE, faults.render, logger)
 

@@ -52,12 +52,31 @@ class RawDataBatch(Request):
     items: list[RegisterRawData] = Field(min_length=1, max_length=100)
 
 
+class Rle(Request):
+    """A mask as COCO writes it: runs of pixels outside and inside, column by column."""
+
+    size: list[int] = Field(min_length=2, max_length=2, description="[height, width] of the image.")
+    counts: str | list[int] = Field(description="Compressed text, or the runs themselves.")
+
+
+class Label(Request):
+    """One label of an image or of an object in it."""
+
+    label: str
+    bbox_xyxy: list[float] | None = Field(default=None, min_length=4, max_length=4, description="In pixels.")
+    segmentation: list[list[float]] | Rle | None = Field(
+        default=None, description="Polygons [x1, y1, x2, y2, …] in pixels, or an RLE."
+    )
+    score: float | None = Field(default=None, ge=0, le=1)
+    iscrowd: int | bool | None = None
+
+
 class RegisterAnnotation(Request):
     """Seed 000 `upload_annotated_data`."""
 
     dataId: list[str] = Field(min_length=1, max_length=100)  # noqa: N815
     annotationType: str  # noqa: N815
-    labelInfo: list[Json] = Field(max_length=10_000)  # noqa: N815
+    labelInfo: list[Label] = Field(max_length=10_000)  # noqa: N815
     labelMethod: str | None = None  # noqa: N815
     labelScope: list[str] | None = None  # noqa: N815
     modelName: str | None = None  # noqa: N815
@@ -105,14 +124,96 @@ class Train(Request):
     parent_model_id: str | None = None
 
 
+class Recommend(Request):
+    dataset_id: str
+    task_type: str | None = None
+    instance: str | None = Field(default=None, description="A SageMaker instance type, e.g. ml.g5.xlarge.")
+    batch_size: int | None = Field(default=None, ge=1, le=1024)
+    parent_model_id: str | None = None
+
+
 class Evaluate(Request):
     model_id: str
     dataset_id: str
+    baseline_model_id: str | None = None
 
 
 class Export(Request):
     model_id: str
-    format: Literal["onnx"] = "onnx"
+    format: Literal[
+        "onnx",
+        "onnx_fp16",
+        "onnx_int8",
+        "openvino",
+        "coreml",
+        "litert",
+        "torchscript",
+        "dockerfile",
+        "paddle_inference",
+        "paddle_lite",
+    ] = "onnx"
+    max_drop: float | None = Field(default=None, ge=0, le=1, description="Only for onnx_int8.")
+
+
+class ImageQuery(Request):
+    """Images by the day their object came (UTC, both days included), and by what is known of them."""
+
+    from_: str | None = Field(default=None, alias="from", description="yyyy-mm-dd; without from and to: today")
+    to: str | None = None
+    sources: list[str] = []
+    regions: list[str] = []
+    labels: Literal["any", "none", "suggested", "labelled"] = "any"
+    limit: int = Field(default=10_000, ge=1, le=10_000)
+
+
+class LookAtImages(Request):
+    """Exactly one of uids and query; one of model_id and release (a name: what it stands for now)."""
+
+    model_id: str | None = None
+    release: str | None = None
+    uids: list[str] | None = Field(default=None, min_length=1, max_length=10_000)
+    query: ImageQuery | None = None
+
+
+class Predict(LookAtImages):
+    min_score: float | None = Field(default=None, ge=0, le=1)
+
+
+class AutoAnnotate(Predict):
+    include_labelled: bool = False
+
+
+class Select(LookAtImages):
+    """A strategy that asks a model needs model_id or release."""
+
+    strategy: Literal["random", "uncertainty", "diversity", "uncertainty_diversity"] = "random"
+    count: int = Field(ge=1, le=10_000)
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    measure: Literal["margin", "entropy"] | None = None
+    per_group: int | None = Field(default=None, ge=0, le=10_000)
+    balance: bool | None = None
+    near_duplicates: bool | None = None
+
+
+class Sensitivity(Request):
+    model_id: str
+
+
+class InferImage(Request):
+    """Either of the two; content is base64."""
+
+    uid: str | None = None
+    content: str | None = None
+
+
+class Infer(Request):
+    """Either model_id or release."""
+
+    images: list[InferImage] = Field(min_length=1, max_length=16)
+    model_id: str | None = None
+    release: str | None = None
+    min_score: float | None = Field(default=None, ge=0, le=1)
+    max_predictions: int | None = Field(default=None, ge=1, le=1500)
 
 
 class CreateRelease(Request):

@@ -24,13 +24,20 @@ def train() -> tuple[dict[str, Any], int]:
     return mapping.task(task), 202
 
 
+@router.post("/api/v1/training/recommendation")
+def recommend() -> dict[str, Any]:
+    """Parameters for training a built dataset on a machine, each with its reason. Starts nothing. Scope: read."""
+    owner, body = tenant(router, "read"), json_body(router)
+    return services().advising.advise(owner, wire.text(body, "dataset_id"), body)
+
+
 @router.post("/api/v1/evaluations")
 def evaluate() -> tuple[dict[str, Any], int]:
-    """Judge a model on the test split of a built dataset. Scope: train."""
+    """Judge a model on the test split of a built dataset, alone or beside a baseline. Scope: train."""
     owner, body = tenant(router, "train"), json_body(router)
     model_id, dataset_id = wire.text(body, "model_id"), wire.text(body, "dataset_id")
-    task_id = claimed_id(router, owner, "evaluate", body)
-    return mapping.task(services().judging.request_evaluation(owner, model_id, dataset_id, task_id=task_id)), 202
+    wish = {"baseline_model_id": body.get("baseline_model_id"), "task_id": claimed_id(router, owner, "evaluate", body)}
+    return mapping.task(services().judging.request_evaluation(owner, model_id, dataset_id, **wish)), 202
 
 
 @router.post("/api/v1/exports")
@@ -38,8 +45,8 @@ def export() -> tuple[dict[str, Any], int]:
     """Export a model to a format, verified on real samples. Scope: train."""
     owner, body = tenant(router, "train"), json_body(router)
     model_id, format = wire.text(body, "model_id"), body.get("format", "onnx")
-    task_id = claimed_id(router, owner, "export", body)
-    return mapping.task(services().judging.request_export(owner, model_id, format, task_id=task_id)), 202
+    wish = {"max_drop": body.get("max_drop"), "task_id": claimed_id(router, owner, "export", body)}
+    return mapping.task(services().judging.request_export(owner, model_id, format, **wish)), 202
 
 
 @router.get("/api/v1/tasks")
@@ -54,8 +61,8 @@ def list_tasks() -> dict[str, Any]:
 def get_task(task_id: str) -> dict[str, Any]:
     """Status, progress, result or the reason of a failure. Scope: read."""
     task = services().tasks.get(tenant(router, "read"), task_id)
-    if task.kind == "export" and task.result:
-        return mapping.task(task, files=services().judging.export_files(task))
+    if task.result.get("files"):
+        return mapping.task(task, files=services().tasks.files(task))
     url = services().building.download_link(task) if task.kind in ("build", "download") else None
     return mapping.task(task, url)
 

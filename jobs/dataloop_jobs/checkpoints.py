@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import torch
 from torch import Tensor
 
 from dataloop_jobs.contract import say
-from dataloop_jobs.faults import BadCheckpoint
+from dataloop_jobs.faults import BadCheckpoint, DiskFull
 from dataloop_jobs.json_files import replace_file
 
-_FORMAT = 1
+# 2: a step's random numbers depend on (seed, step), so no random state is kept.
+_FORMAT = 2
 
 
 class CheckpointFolder:
@@ -25,15 +28,15 @@ class CheckpointFolder:
         """identity: what makes a run this run (parameters, dataset); another run's checkpoint is refused."""
         self.folder = folder
         self._last, self._best = folder / "last.pt", folder / "best.pt"
-        self._identity = dict(identity)
+        self._identity = {"format": _FORMAT, **identity}
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace last.pt. Cost: about 0.1 s for the default body."""
-        _write(self._last, {"format": _FORMAT, "identity": self._identity, **state})
+        """Replace last.pt. Cost: about 0.1 s for the default body. Raises DiskFull; the earlier one is kept then."""
+        _write(self._last, {"identity": self._identity, **state})
 
     def save_best(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace best.pt."""
-        _write(self._best, {"format": _FORMAT, "identity": self._identity, "weights": dict(weights)})
+        """Replace best.pt. Raises DiskFull; the earlier one is kept then."""
+        _write(self._best, {"identity": self._identity, "weights": dict(weights)})
 
     def load(self) -> dict[str, Any] | None:
         """The state of an earlier start of this run, or None.
@@ -71,10 +74,41 @@ class CheckpointFolder:
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
-    replace_file(path, buffer.getvalue())
+    try:
+        replace_file(path, buffer.getvalue())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        size_mb, free_mb = buffer.tell() / 1e6, shutil.disk_usage(path.parent).free / 1e6
+        raise DiskFull(
+            f"checkpoints/{path.name} ({size_mb:.1f} MB) could not be written: {error.strerror}, {free_mb:.1f} MB are "
+            "free; the earlier checkpoint is kept: give the job a larger volume and start it again"
+        ) from error
 
 
-def cpu_seconds() -> float:
+class CpuClock:
+    """CPU seconds of a training: earlier starts, this process since now, and what is known of the other processes."""
+
+    def __init__(self, before: float):
+        """before: CPU seconds of earlier starts, all processes together."""
+        self.before = before
+        self._start = _process_seconds()
+        self._others = 0.0
+
+    def own(self) -> float:
+        """Of this process, since this start."""
+        return _process_seconds() - self._start
+
+    def used(self) -> float:
+        """Of everything."""
+        return self.before + self.own() + self._others
+
+    def hear(self, own_of_all: float) -> None:
+        """own_of_all: the sum of `own` over all processes, this one included."""
+        self._others = own_of_all - self.own()
+
+
+def _process_seconds() -> float:
     """CPU time of this process and all its threads."""
     times = os.times()
     return times.user + times.system

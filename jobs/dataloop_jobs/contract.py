@@ -7,7 +7,7 @@ Everything lies below `SAGEMAKER_BASE_DIR` (default /opt/ml), so that one machin
     input/config/hyperparameters.json             processing/input/<name>/
     input/config/resourceconfig.json              processing/output/
     input/data/<channel>/
-    checkpoints/  model/  output/data/
+    checkpoints/  model/  output/data/  output/tensorboard/
     output/failure   (first 1,024 characters become FailureReason)
     output/message   (processing: becomes ExitMessage)
 """
@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-from dataloop_jobs.faults import BadDataset, BadParameter, Interrupted
+from dataloop_jobs.faults import BadDataset, Interrupted
 from dataloop_jobs.json_files import read_json, write_json
 
 BASE_DIR_VARIABLE = "SAGEMAKER_BASE_DIR"
@@ -51,6 +51,8 @@ class TrainingFolders:
         self.checkpoints = root / "checkpoints"
         self.model = root / "model"
         self.output = root / "output" / "data"
+        # Where SageMaker's TensorBoardOutputConfig looks for event files; made when there are any.
+        self.tensorboard = root / "output" / "tensorboard"
         for folder in (self.checkpoints, self.model, self.output):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -74,12 +76,33 @@ class TrainingFolders:
             raise BadDataset("input/config/hyperparameters.json must hold one JSON object")
         return {name: _decoded(value) for name, value in raw.items() if not name.startswith(_TOOLKIT_PREFIX)}
 
-    def require_one_host(self) -> None:
-        """Raises BadParameter when the job runs on several instances: the engine trains on one."""
+    def hosts(self) -> Hosts:
+        """The job's instances, from resourceconfig.json or the SM_* variables; one where neither says anything.
+
+        Raises BadDataset when the current host is not among them.
+        """
         path = self.config / "resourceconfig.json"
-        hosts = read_json(path).get("hosts", []) if path.is_file() else []
-        if len(hosts) > 1:
-            raise BadParameter("instance_count", len(hosts), "training runs on one instance; set it to 1")
+        said = read_json(path) if path.is_file() else {}
+        names = said.get("hosts") or json.loads(os.environ.get("SM_HOSTS") or "[]") or ["localhost"]
+        current = said.get("current_host") or os.environ.get("SM_CURRENT_HOST") or names[0]
+        interface = said.get("network_interface_name") or os.environ.get("SM_NETWORK_INTERFACE_NAME")
+        if current not in names:
+            raise BadDataset(f"input/config/resourceconfig.json: current_host {current!r} is not one of hosts {names}")
+        return Hosts(tuple(names), str(current), interface or None)
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The instances of a training job, in the order that all of them see; the first one leads."""
+
+    names: tuple[str, ...]
+    current: str
+    network_interface: str | None
+
+    @property
+    def number(self) -> int:
+        """This host's place among them."""
+        return self.names.index(self.current)
 
 
 class ProcessingFolders:
@@ -98,6 +121,11 @@ class ProcessingFolders:
             raise BadDataset(f"processing input {name!r} is missing: the job needs code, dataset, images and model")
         return folder
 
+    def optional_input(self, name: str) -> Path | None:
+        """An input's folder, or None when the job has no such input or it is empty."""
+        folder = self._inputs / name
+        return folder if folder.is_dir() and any(folder.iterdir()) else None
+
 
 def _decoded(value: object) -> object:
     if not isinstance(value, str):
@@ -106,6 +134,11 @@ def _decoded(value: object) -> object:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def failure_file(base: Path) -> Path:
+    """Where SageMaker looks for the reason of a failed training."""
+    return base / "output" / "failure"
 
 
 def write_failure(message: str, base: Path | None = None) -> None:
@@ -154,8 +187,13 @@ class Progress:
         loss: float | None = None,
         learning_rate: float | None = None,
         images_per_s: float | None = None,
+        at_most_s: float | None = None,
     ) -> None:
-        """Report, at most once a second; the first and the last report of a phase always go out."""
+        """Report, at most once a second; the first and the last report of a phase always go out.
+
+        The estimate is for the rest of the phase at the speed since this start began it, whatever an earlier start had
+        done. at_most_s: an upper bound of it that is known otherwise.
+        """
         now = time.time()
         if phase != self._phase:
             self._phase, self._phase_start, self._phase_first, self._last = phase, now, done, 0.0
@@ -164,6 +202,8 @@ class Progress:
         self._last = now
         advanced = done - self._phase_first
         eta_s = round((now - self._phase_start) / advanced * (total - done), 1) if advanced > 0 else None
+        if eta_s is not None and at_most_s is not None:
+            eta_s = round(min(eta_s, at_most_s), 1)
         state = ProgressState(phase, done, total, unit, eta_s, loss, learning_rate, images_per_s, round(now, 3))
         if self._file:
             write_json(self._file, asdict(state))
@@ -177,7 +217,9 @@ def forget_failure(base: Path | None = None) -> None:
 
 
 def say(kind: str, **fields: object) -> None:
-    """One JSON line on stdout: {"dataloop": kind, …}."""
+    """One JSON line on stdout: {"dataloop": kind, …}. Of several training processes only the first one speaks."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     sys.stdout.write(json.dumps({"dataloop": kind, **fields}, allow_nan=False) + "\n")
     sys.stdout.flush()
 

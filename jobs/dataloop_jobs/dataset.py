@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from dataloop_inference.masks import expand
+from dataloop_inference.predictions import Rle
 from dataloop_jobs.faults import BadDataset
 from dataloop_jobs.json_files import read_json, read_json_lines
 
@@ -16,6 +18,15 @@ from dataloop_jobs.json_files import read_json, read_json_lines
 _SUGGESTED = "auto"
 # Boxes may leave the image by rounding in the annotation tool.
 _BOX_SLACK = 0.01
+
+# Characters of a bad value that a message shows.
+_SHOWN = 80
+
+# What each label must carry for a task type.
+Needs = Literal["nothing", "box", "mask"]
+Box = tuple[float, float, float, float]
+# x, y, x, y, … as shares of the image's width and height; closed by itself.
+Polygon = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -30,10 +41,16 @@ class ObjectPlace:
 
 @dataclass(frozen=True)
 class Truth:
-    """One label of an image. label: index in the label map. box: (left, top, width, height) as shares of the image."""
+    """One label of an image.
+
+    label: index in the label map. box: (left, top, width, height) as shares of the image. At most one of polygons (the
+    mask is all of them together) and mask (at the image's size) is there; a truth with either has a box, too.
+    """
 
     label: int
-    box: tuple[float, float, float, float] | None
+    box: Box | None
+    polygons: tuple[Polygon, ...] | None = None
+    mask: Rle | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Row:
     place: ObjectPlace
     truths: tuple[Truth, ...]
     attributes: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,23 +98,33 @@ class Dataset:
 
 
 def read_dataset(
-    folder: Path, *, needs_boxes: bool, splits: Sequence[str] = ("train", "val", "test"), labels: Sequence[str] = ()
+    folder: Path, *, needs: Needs, splits: Sequence[str] = ("train", "val", "test"), labels: Sequence[str] = ()
 ) -> Dataset:
     """Read and check the channel; splits that are not asked for stay empty.
 
-    labels: the label map to use instead of the channel's (a model that is evaluated brings its own).
+    needs: what each label must carry. labels: the label map to use instead of the channel's (a model that is evaluated
+    brings its own).
     Raises BadDataset naming file, uid, annotation and value of the first row that cannot be used.
     """
     names = tuple(labels) or _read_labels(folder / "label_map.json")
     places = {row["uid"]: _place(row) for row in read_json_lines(folder / "objects.jsonl")}
     index = {label: number for number, label in enumerate(names)}
     read = {
-        split: tuple(_read_split(folder / f"{split}.jsonl", index, places, needs_boxes)) if split in splits else ()
+        split: tuple(_read_split(folder / f"{split}.jsonl", index, places, needs)) if split in splits else ()
         for split in ("train", "val", "test")
     }
     spec_path = folder / "spec.json"
     spec = read_json(spec_path) if spec_path.is_file() else {}
     return Dataset(names, tuple(index)[len(names) :], read, spec)
+
+
+def read_image_list(folder: Path) -> list[Row]:
+    """The images of images.jsonl, in its order, each once and without labels. Raises BadDataset when there is none."""
+    places = {row["uid"]: _place(row) for row in read_json_lines(folder / "objects.jsonl")}
+    rows = {raw.get("uid"): _row(raw, places, (), "images.jsonl") for raw in read_json_lines(folder / "images.jsonl")}
+    if not rows:
+        raise BadDataset("images.jsonl lists no image: there is nothing to do")
+    return list(rows.values())
 
 
 def read_images_only(folder: Path, limit: int) -> list[Row]:
@@ -130,7 +158,7 @@ def _place(row: Mapping[str, Any]) -> ObjectPlace:
         raise BadDataset(f"objects.jsonl: uid {row.get('uid')} has no {error.args[0]}") from None
 
 
-def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPlace], needs_boxes: bool) -> list[Row]:
+def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPlace], needs: Needs) -> list[Row]:
     """The rows of one file; of test.jsonl alone, labels outside the map are added to `index`."""
     if not path.is_file():
         return []
@@ -139,8 +167,9 @@ def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPl
         annotations = raw.get("annotations") or []
         if path.name == "test.jsonl":
             _add_unknown(annotations, index)
-        truths = _truths(annotations, index, f"{path.name}, uid {raw.get('uid')}", needs_boxes)
-        rows.append(_row(raw, places, truths, path.name))
+        row = _row(raw, places, (), path.name)
+        truths = _truths(annotations, index, f"{path.name}, uid {row.uid}", needs, (row.height, row.width))
+        rows.append(replace(row, truths=truths))
     return rows
 
 
@@ -163,26 +192,38 @@ def _add_unknown(annotations: Sequence[Mapping[str, Any]], index: dict[str, int]
 
 
 def _truths(
-    annotations: Sequence[Mapping[str, Any]], index: Mapping[str, int], where: str, needs_boxes: bool
+    annotations: Sequence[Mapping[str, Any]], index: Mapping[str, int], where: str, needs: Needs, size: tuple[int, int]
 ) -> tuple[Truth, ...]:
-    """The labels of one image: people's where there are any, each once."""
+    """The labels of one image of (height, width): people's where there are any, each once."""
     by_people = [annotation for annotation in annotations if annotation.get("method") != _SUGGESTED]
     found: dict[Truth, None] = {}
     for annotation in by_people or annotations:
         for item in annotation.get("labels") or []:
-            label, box = item.get("label"), item.get("box")
             at = f"{where}, annotation {annotation.get('id')}"
-            if label not in index:
-                raise BadDataset(f"{at}: label {label!r} is not in label_map.json")
-            found[Truth(index[label], _box(box, at, needs_boxes))] = None
+            if item.get("label") not in index:
+                raise BadDataset(f"{at}: label {item.get('label')!r} is not in label_map.json")
+            found[_truth(item, index[item["label"]], at, needs, size)] = None
     return tuple(found)
 
 
-def _box(box: object, where: str, needs_boxes: bool) -> tuple[float, float, float, float] | None:
+def _truth(item: Mapping[str, Any], label: int, where: str, needs: Needs, size: tuple[int, int]) -> Truth:
+    given_polygons, given_mask, given_box = item.get("polygons"), item.get("mask"), item.get("box")
+    polygons = None if given_polygons is None else _polygons(given_polygons, where)
+    mask = None if given_mask is None else _mask(given_mask, where, size)
+    if polygons and mask:
+        raise BadDataset(f"{where}: the label has both polygons and a mask; it must be one of them")
+    if needs == "mask" and not (polygons or mask):
+        raise BadDataset(f"{where}: the label has no mask; a segmentation needs polygons or a mask for each label")
+    if needs == "nothing" and given_box is None:
+        return Truth(label, None, polygons, mask)
+    if given_box is None and polygons:
+        return Truth(label, _extent(polygons), polygons)
+    return Truth(label, _box(given_box, where), polygons, mask)
+
+
+def _box(box: object, where: str) -> Box:
     if box is None:
-        if needs_boxes:
-            raise BadDataset(f"{where}: the label has no box; task_type detection needs one for each label")
-        return None
+        raise BadDataset(f"{where}: the label has no box; this task_type needs one for each label")
     if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(_is_finite(value) for value in box):
         raise BadDataset(f"{where}: box {box!r} must be four finite numbers [left, top, width, height]")
     left, top, width, height = (float(value) for value in box)
@@ -193,6 +234,56 @@ def _box(box: object, where: str, needs_boxes: bool) -> tuple[float, float, floa
     if right <= left or bottom <= top:
         raise BadDataset(f"{where}: box {box!r} has no area")
     return left, top, right - left, bottom - top
+
+
+def _polygons(given: object, where: str) -> tuple[Polygon, ...]:
+    if not isinstance(given, list) or not given:
+        raise BadDataset(f"{where}: polygons {given!r} must be a list of [x, y, x, y, …], at least one")
+    return tuple(_polygon(one, f"{where}, polygon {number}") for number, one in enumerate(given))
+
+
+def _polygon(given: object, where: str) -> Polygon:
+    if not isinstance(given, list) or not all(_is_finite(value) for value in given):
+        raise BadDataset(f"{where}: {_short(given)} must be finite numbers [x, y, x, y, …]")
+    if len(given) < 6 or len(given) % 2:
+        raise BadDataset(f"{where}: {len(given)} numbers; it must be x and y of at least three points")
+    if min(given) < -_BOX_SLACK or max(given) > 1 + _BOX_SLACK:
+        raise BadDataset(f"{where}: {_short(given)} leaves the image; values are shares of it, 0 to 1")
+    polygon = tuple(min(1.0, max(0.0, float(value))) for value in given)
+    if max(polygon[0::2]) <= min(polygon[0::2]) or max(polygon[1::2]) <= min(polygon[1::2]):
+        raise BadDataset(f"{where}: {_short(given)} has no area")
+    return polygon
+
+
+def _mask(given: object, where: str, size: tuple[int, int]) -> Rle:
+    counts = given.get("counts") if isinstance(given, Mapping) else None
+    said = given.get("size") if isinstance(given, Mapping) else None
+    if not isinstance(counts, str) or not isinstance(said, list):
+        raise BadDataset(
+            f'{where}: mask {_short(given)} must be {{"size": [height, width], "counts": compressed runs}}'
+        )
+    if tuple(said) != size:
+        raise BadDataset(f"{where}: the mask's size {said} is not the image's {list(size)} (height, width)")
+    try:
+        runs = expand(counts)
+    except ValueError as error:
+        raise BadDataset(f"{where}: mask counts {_short(counts)}: {error}") from None
+    if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
+        raise BadDataset(f"{where}: the mask's runs add up to {sum(runs)} pixels; the image has {size[0] * size[1]}")
+    if not sum(runs[1::2]):
+        raise BadDataset(f"{where}: the mask is empty; leave the label out")
+    return Rle(size[0], size[1], counts)
+
+
+def _extent(polygons: Sequence[Polygon]) -> Box:
+    xs = [x for polygon in polygons for x in polygon[0::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
 def _is_finite(value: object) -> bool:

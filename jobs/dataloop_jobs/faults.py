@@ -7,12 +7,18 @@ JobFault
 ├── BadModel            a model folder or parent is missing, incomplete or does not fit
 ├── BadCheckpoint       the checkpoint belongs to another run
 ├── TrainingDiverged    the loss is no longer a number
+├── DiskFull            a file could not be written
+├── ProcessLost         one of several training processes failed or was killed
 ├── VerificationFailed  an exported artefact does not give the reference's outputs
 └── MissingRequirement  a package the job needs is not installed
 Interrupted             SIGTERM arrived; the state is saved, nothing failed
 """
 
 from __future__ import annotations
+
+import errno
+
+from dataloop_inference.faults import InferenceFault
 
 
 class JobFault(Exception):
@@ -51,6 +57,14 @@ class TrainingDiverged(JobFault):
     """The loss became NaN or infinite."""
 
 
+class DiskFull(JobFault):
+    """A file could not be written because the volume is full; what was there before is kept."""
+
+
+class ProcessLost(JobFault):
+    """One of several training processes failed; the message says which, on which host, and why where it is known."""
+
+
 class VerificationFailed(JobFault):
     """An artefact and its reference disagree by more than the tolerance."""
 
@@ -61,3 +75,16 @@ class MissingRequirement(JobFault):
 
 class Interrupted(Exception):
     """SIGTERM arrived: the job stops with its state saved."""
+
+
+def reason(error: BaseException) -> str:
+    """One sentence for output/failure: what went wrong and, where it can be known, what to do."""
+    if isinstance(error, (JobFault, InferenceFault)):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory: lower batch_size, image_size or image_cache_mb, or take a larger instance"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which must not be imported only for its name
+        return "out of GPU memory: lower batch_size or image_size, or take a larger instance"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or 'a file'} could not be written: {error.strerror}; give the job a larger volume"
+    return f"unexpected {type(error).__name__}: {error}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dataloop_inference.decoding import decode
+from dataloop_inference.images import Letterbox, normalise
+from dataloop_inference.predictions import Prediction
+from dataloop_inference.session import Outputs
 from dataloop_jobs.dataset import Row
-from dataloop_jobs.images import ImageStore, Letterbox, normalise
-from dataloop_jobs.predictions import Prediction
+from dataloop_jobs.images import ImageStore
+from dataloop_jobs.loss_terms import mean_loss
 from dataloop_jobs.samples import Samples
 from dataloop_jobs.task_types.surface import TaskType
 
-Outputs = list[NDArray[np.float32]]
 # Images a forward pass: larger gains nothing on a CPU and only takes memory.
 BATCH = 8
 
@@ -41,7 +43,7 @@ def predict(
     predictions: list[list[Prediction]] = []
     on_progress(0, len(rows))
     for images, fits in input_batches(rows, store):
-        predictions += task.decode(run(images), fits, settings)
+        predictions += decode(settings, run(images), fits)
         on_progress(len(predictions), len(rows))
     return predictions
 
@@ -57,38 +59,22 @@ def torch_runner(network: nn.Module, device: torch.device) -> Callable[[NDArray[
     return run
 
 
-def onnx_runner(path: Path, threads: int) -> Callable[[NDArray[np.float32]], Outputs]:
-    """An ONNX file as a function on numpy arrays, on the CPU. Raises BadModel when it cannot be loaded."""
-    import onnxruntime
-
-    from dataloop_jobs.faults import BadModel
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    # Idle threads sleep: see process.wait_without_spinning.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises kinds of its own for each sort of damage
-        raise BadModel(f"{path.name} cannot be loaded by ONNX Runtime: {error}") from error
-    (source,) = session.get_inputs()
-
-    def run(images: NDArray[np.float32]) -> Outputs:
-        outputs: Outputs = session.run(None, {source.name: images})
-        return outputs
-
-    return run
-
-
 class Validation:
     """The engine's judge: mean loss and metric of a network on the validation rows."""
 
     def __init__(
-        self, task: TaskType, rows: Sequence[Row], store: ImageStore, labels: Sequence[str], device: torch.device
+        self,
+        task: TaskType,
+        rows: Sequence[Row],
+        store: ImageStore,
+        labels: Sequence[str],
+        device: torch.device,
+        on_batch: Callable[[], None] = lambda: None,
     ):
+        """on_batch is called before each batch; it may raise to stop."""
         self._task, self._rows, self._store, self._labels, self._device = task, rows, store, labels, device
-        self._samples = Samples(task, rows, store, augment_kind="none", seed=0)
+        self._samples = Samples(task, rows, store, num_classes=len(labels), seed=0)
+        self._on_batch = on_batch
 
     def __call__(self, network: nn.Module) -> tuple[float | None, float | None]:
         """One pass over the rows gives both numbers."""
@@ -97,13 +83,14 @@ class Validation:
         settings = self._task.decode_settings()
         order = np.arange(len(self._rows))
         for number, batch in enumerate(self._samples.batches(order, 0, BATCH)):
+            self._on_batch()
             rows = self._rows[number * BATCH : (number + 1) * BATCH]
             on_device = batch.to(self._device)
             with torch.inference_mode():
                 outputs = [output.float() for output in network(on_device.images)]
-                losses += float(self._task.loss(outputs, on_device.targets, len(self._labels))) * len(rows)
+                losses += float(mean_loss(self._task.loss(outputs, on_device.targets, len(self._labels)))) * len(rows)
             fits = [self._store.load(row)[1] for row in rows]
-            predictions += self._task.decode([output.cpu().numpy() for output in outputs], fits, settings)
+            predictions += decode(settings, [output.cpu().numpy() for output in outputs], fits)
         scores = self._task.score(self._rows, predictions, self._labels, 0.0)
         return losses / len(self._rows), scores.primary
 

@@ -18,13 +18,20 @@ def write_json(path: Path, value: object, *, indent: int | None = None) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write beside the file, then rename over it; the content is on disk before the name points to it."""
+    """Write beside the file, then rename over it; the content is on disk before the name points to it.
+
+    When the disk is full the file stays as it was and the half-written one is removed. Raises OSError.
+    """
     beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def read_json(path: Path) -> Any:

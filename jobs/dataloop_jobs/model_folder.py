@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dataloop_jobs.compression.quantization import quantize
+from dataloop_jobs.compression.structure import shrink_to
 from dataloop_jobs.declarations import ARCHITECTURES, TASK_TYPES, find
 from dataloop_jobs.faults import BadModel, JobFault
 from dataloop_jobs.json_files import read_json, replace_file, write_json
@@ -101,6 +103,22 @@ def read_weights(folder: Path) -> SavedWeights:
         raise
     except Exception as error:  # torch raises many kinds for a damaged or unsafe file
         raise BadModel(f"{WEIGHTS} cannot be read: {error}") from error
+
+
+def load_network(model: Model) -> nn.Module:
+    """The torch network of a model, pruned or quantised as it was trained, in evaluation mode on the CPU.
+
+    Raises BadModel.
+    """
+    saved = read_weights(model.folder)
+    network = shrink_to(model.task.build(saved.parameters, len(saved.labels), pretrained=False), saved.weights)
+    if saved.parameters.quantization != "none":
+        network = quantize(network)
+    try:
+        network.load_state_dict(saved.weights)
+    except RuntimeError as error:  # torch names every tensor that is missing, unknown or of another shape
+        raise BadModel(f"{WEIGHTS} does not fit the architecture {saved.parameters.architecture!r}: {error}") from error
+    return network.eval()
 
 
 def file_sha256(path: Path) -> str:

@@ -27,7 +27,8 @@ def carry_over(
 ) -> Carried:
     """Copy every tensor of the same name and shape; of class tensors, the rows of labels that both know.
 
-    class_tensors: names of tensors whose first axis is the class. Rows of new labels keep their fresh values.
+    class_tensors: names of tensors whose first axis is the class; rows after the labels' (background) are carried as
+    they are. Rows of new labels keep their fresh values.
     """
     state = {name: value.clone() for name, value in network.state_dict().items()}
     shared = [label for label in labels if label in set(parent_labels)]
@@ -37,8 +38,11 @@ def carry_over(
         if given is None:
             continue
         if name in class_tensors:
-            if given.shape[1:] != value.shape[1:] or given.shape[0] != len(parent_labels):
+            beyond, given_beyond = value.shape[0] - len(labels), given.shape[0] - len(parent_labels)
+            if given.shape[1:] != value.shape[1:] or beyond != given_beyond:
                 continue
+            if beyond > 0:
+                value[-beyond:] = given[-beyond:]
             for label in shared:
                 value[list(labels).index(label)] = given[list(parent_labels).index(label)]
             taken += 1

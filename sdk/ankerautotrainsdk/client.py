@@ -7,8 +7,10 @@ from typing import Any
 
 from ankerautotrainsdk.config import find_credentials
 from ankerautotrainsdk.connections import ConnectionPool
+from ankerautotrainsdk.operations.analyses import AnalysisCalls
 from ankerautotrainsdk.operations.datasets import DatasetCalls
 from ankerautotrainsdk.operations.files import FileCalls
+from ankerautotrainsdk.operations.inference import InferenceCalls
 from ankerautotrainsdk.operations.keys import KeyCalls
 from ankerautotrainsdk.operations.releases import ReleaseCalls
 from ankerautotrainsdk.operations.training import TrainingCalls
@@ -17,7 +19,7 @@ from ankerautotrainsdk.retry import RetryPolicy
 from ankerautotrainsdk.transport import Transport
 
 
-class AnkerAutoTrainSDK(FileCalls, DatasetCalls, TrainingCalls, ReleaseCalls, KeyCalls):
+class AnkerAutoTrainSDK(FileCalls, DatasetCalls, TrainingCalls, AnalysisCalls, InferenceCalls, ReleaseCalls, KeyCalls):
     """A client of one Dataloop service.
 
         client = AnkerAutoTrainSDK(url="http://127.0.0.1:8000")

@@ -141,8 +141,21 @@ class DownloadResult(Record):
         return self.path
 
 
+class Inference(Record):
+    """What a model sees in one image: predictions, best first, and which model said so.
+
+    release: the name that was asked for, None when the model was named by its id.
+    """
+
+    __slots__ = ()
+    model_id: str
+    model_version: str
+    release: str | None
+    predictions: tuple[Record, ...]
+
+
 class Task(Record):
-    """Anything asynchronous: build, download, train, evaluate, export, release, loop.
+    """Anything asynchronous: build, download, train, evaluate, export, predict, select, release, loop, …
 
     status: CREATED QUEUED RUNNING SUCCEEDED FAILED STOPPING STOPPED; progress: {"done","total","unit","eta_s"};
     error: {"code","message"} or None; result: what the task made, by kind.

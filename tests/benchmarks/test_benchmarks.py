@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,20 @@ from benchmarks import report
 from benchmarks.__main__ import main
 from benchmarks.measure import ROOT, ChildFailed, Spread, in_turns, python
 from benchmarks.registry import SCENARIOS
-from benchmarks.scenario import Bench, Budget, Figure, counted
+from benchmarks.scenario import Bench, Budget, Figure, Scenario, counted
 from benchmarks.scenarios import handler_init
+from benchmarks.training.registry import SCENARIOS as TRAINING
 from dataloop_demo import prices
 
 
-def test_every_scenario_file_is_registered_and_described() -> None:
-    files = {path.stem for path in (ROOT / "benchmarks/scenarios").glob("*.py")} - {"__init__"}
-    assert set(SCENARIOS) == files
+@pytest.mark.parametrize(
+    ("folder", "scenarios"), [("scenarios", SCENARIOS), ("training/scenarios", TRAINING)], ids=["bench", "bench-train"]
+)
+def test_every_scenario_file_is_registered_and_described(folder: str, scenarios: Mapping[str, Scenario]) -> None:
+    files = {path.stem for path in (ROOT / "benchmarks" / folder).glob("*.py")} - {"__init__"}
+    assert set(scenarios) == files
     page = (ROOT / "docs/benchmarks.md").read_text()
-    for name, scenario in SCENARIOS.items():
+    for name, scenario in scenarios.items():
         assert scenario.name == name
         assert scenario.measures and scenario.budget and scenario.rival and scenario.source
         assert f"`{name}`" in page

@@ -16,8 +16,9 @@ from tests.infra.template import load_project
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 CORE = ROOT / "layers/dataloop/python/dataloop"
+INFERENCE = ROOT / "layers/inference/python/dataloop_inference"
 # A page may name a file from the repository's root or, where the text says which part it speaks of, from that part's.
-BASES = (ROOT, CORE, ROOT / "functions", ROOT / "jobs/dataloop_jobs", ROOT / "local/dataloop_local")
+BASES = (ROOT, CORE, ROOT / "functions", ROOT / "jobs/dataloop_jobs", ROOT / "local/dataloop_local", INFERENCE)
 # Made by a command; not there in a fresh clone.
 MADE = {".venv", ".venv-deploy", ".aws-sam", "demo-report"}
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

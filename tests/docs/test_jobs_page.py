@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 
 import pytest
@@ -18,14 +19,18 @@ FIELDS = {field.name: field for field in dataclasses.fields(Parameters)}
 def expected(field: dataclasses.Field[object]) -> list[str]:
     """The row that belongs on the page: name, default, what is allowed, meaning."""
     rule: Rule = field.metadata["rule"]
-    default = f"`{field.default}`" if field.default != "" else "must be given"
-    if rule.choices:
+    default = field.default if isinstance(field.default, str) else json.dumps(field.default)
+    if field.type == "bool":
+        allowed = "`true`, `false`"
+    elif rule.choices:
         allowed = ", ".join(f"`{choice}`" for choice in rule.choices)
     else:
         low = "" if math.isinf(rule.low) else f"{rule.low:.10g}"
         high = " or more" if math.isinf(rule.high) else f" to {rule.high:.10g}"
         allowed = f"{low}{high}" + (f", a multiple of {rule.multiple_of}" if rule.multiple_of > 1 else "")
-    return [f"`{field.name}`", default, allowed, rule.text]
+        allowed = f"a rising list, each {allowed}" if isinstance(field.default, tuple) else allowed
+    only = f"; only for {', '.join(f'`{name}`' for name in rule.only)}" if rule.only else ""
+    return [f"`{field.name}`", f"`{default}`" if default else "must be given", allowed, rule.text + only]
 
 
 @pytest.mark.parametrize("name", FIELDS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import CORE, DOCS, ROOT, constant, table_rows
+from tests.docs.pages import CORE, DOCS, INFERENCE, ROOT, constant, table_rows
 
 # The last cell of a row: `file` `NAME`.
 SOURCE = re.compile(r"`([^`]+)` `([\w.]+)`$")
@@ -45,7 +45,7 @@ def limits_of(file: Path) -> set[str]:
 
 FILES = [
     file
-    for folder in (CORE, ROOT / "functions", ROOT / "jobs/dataloop_jobs")
+    for folder in (CORE, ROOT / "functions", ROOT / "jobs/dataloop_jobs", INFERENCE)
     for file in sorted(folder.rglob("*.py"))
     if limits_of(file)
 ]

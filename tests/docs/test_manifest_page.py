@@ -1,4 +1,4 @@
-"""docs/manifest.md explains each problem that a build can report, and names each file of a version."""
+"""docs/manifest.md explains each problem that a build can report, each file of a version, and each type's needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from dataloop.catalog.task_types import TASK_TYPES, TaskType
 from tests.docs.pages import CORE, DOCS, prose
 
 SOURCES = ("domain/manifest.py", "services/building.py", "services/manifests.py")
@@ -23,3 +24,10 @@ def test_a_problem_is_on_the_page(problem: str) -> None:
 @pytest.mark.parametrize("file", sorted(set(WRITTEN.findall((CORE / "services/manifests.py").read_text("utf-8")))))
 def test_a_file_is_on_the_page(file: str) -> None:
     assert f"`{file}`" in prose(DOCS / "manifest.md")
+
+
+@pytest.mark.parametrize("kind", TASK_TYPES, ids=lambda kind: kind.name)
+def test_what_a_type_needs_is_on_the_page(kind: TaskType) -> None:
+    words = re.escape(", ".join(f"`{word}`" for word in kind.annotation_types))
+    needs = "nothing" if kind.needs == "nothing" else f"a {kind.needs}"
+    assert re.search(rf"^\| {words} \| {needs}\b", (DOCS / "manifest.md").read_text("utf-8"), re.M)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 
-from dataloop.catalog import architectures, exporters, task_types
+from pydantic import BaseModel
+
+from api_sdk import requests
+from dataloop.catalog import architectures, exporters, selections, task_types
+from dataloop.domain import analyses
 from dataloop.services.steps import STEPS
 from dataloop.settings import Settings
 from dataloop_jobs import declarations
+from dataloop_jobs.selection import uncertainty
 from dataloop_jobs.task_types.surface import TaskType
-from tests.docs.pages import DOCS, prose
+from tests.docs.pages import DOCS, ROOT, prose
 
 
 def test_core_and_jobs_know_the_same_task_types_and_metrics() -> None:
@@ -27,6 +32,28 @@ def test_core_and_jobs_know_the_same_architectures_for_the_same_tasks() -> None:
 
 def test_core_and_jobs_know_the_same_export_formats() -> None:
     assert set(exporters.FORMATS) == set(declarations.EXPORTERS)
+
+
+def test_core_and_jobs_know_the_same_ways_to_select() -> None:
+    assert {entry.name: entry.needs_model for entry in selections.STRATEGIES} == declarations.SELECTIONS
+    assert selections.MEASURES == uncertainty.MEASURES
+
+
+def test_a_format_that_needs_its_own_environment_says_what_is_in_it() -> None:
+    listed = {path.stem for path in (ROOT / "jobs/exports").glob("*.txt")}
+    assert {entry.name for entry in exporters.EXPORTERS if entry.needs_own_environment} <= listed
+
+
+def test_the_description_of_the_api_knows_the_same_words() -> None:
+    def words(model: type[BaseModel], field: str) -> set[str]:
+        schema = model.model_json_schema()["properties"][field]
+        options = schema.get("anyOf", [schema])
+        return {word for option in options for word in option.get("enum", [])}
+
+    assert words(requests.Export, "format") == set(exporters.FORMATS)
+    assert words(requests.Select, "strategy") == {entry.name for entry in selections.STRATEGIES}
+    assert words(requests.Select, "measure") == set(selections.MEASURES)
+    assert words(requests.ImageQuery, "labels") == set(analyses.LABEL_STATES)
 
 
 def test_an_annotation_type_means_one_task_type() -> None:

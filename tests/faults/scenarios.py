@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from tests.actions import (
+    analysis_output,
     info,
     job_output,
     label,
@@ -18,7 +19,7 @@ from tests.actions import (
     run_release,
     trained_model,
 )
-from tests.core import RAW, Core
+from tests.core import ARTIFACTS, RAW, Core
 from tests.faults.injection import Scenario
 from tests.handlers import handle
 
@@ -245,6 +246,96 @@ def with_published(core: Core) -> State:
     return state
 
 
+# What a model says of images.
+
+
+def with_teacher(core: Core) -> State:
+    """A model, and three images: one about which an older version said something, one of people, one of nobody."""
+    model = trained_model(core, ready_version(core, labelled(core, 4)).id)
+    facts = core.services.tracing.model("default", model)
+    uids = []
+    for name in "abc":
+        uid, notice = put(core, f"new/{name}.jpg")
+        core.services.registering.register_object(notice)
+        core.services.registering.register_metadata("default", meta(uid))
+        uids.append(uid)
+    older = {"labelMethod": "auto", "modelName": facts.name, "modelVersion": "0"}
+    core.services.annotating.register("default", label(uids[0], **older))
+    core.services.annotating.register("default", label(uids[1]))
+    return {"model": model, "uids": uids}
+
+
+def auto_annotate(core: Core, state: State) -> None:
+    body = {"model_id": state["model"], "uids": state["uids"]}
+    task_id = claimed(core, state, "auto_annotate", body)
+    state["task"] = core.again().analysing.request_annotation("default", body, task_id).id
+
+
+def predict_by_query(core: Core, state: State) -> None:
+    body = {"model_id": state["model"], "query": {"labels": "suggested"}}
+    task_id = claimed(core, state, "predict", body)
+    state["task"] = core.again().analysing.request_prediction("default", body, task_id).id
+
+
+def select(core: Core, state: State) -> None:
+    body = {"uids": state["uids"], "count": 1}
+    task_id = claimed(core, state, "select", body)
+    state["task"] = core.again().analysing.request_selection("default", body, task_id).id
+
+
+def measure(core: Core, state: State) -> None:
+    task_id = claimed(core, state, "sensitivity", {})
+    state["task"] = core.again().analysing.request_sensitivity("default", state["model"], task_id).id
+
+
+def prepare_analysis(core: Core, state: State) -> None:
+    core.again().analysing.prepare("default", state["task"])
+
+
+def analysis_job(core: Core, state: State) -> None:
+    """The job itself, once: the files of all its commands."""
+    if "left" not in state:
+        box = {"label": "dog", "score": 0.9, "box": [0.1, 0.1, 0.5, 0.5]}
+        listed = core.objects().get(f"default/analyses/{state['task']}/input/images.jsonl", b"").splitlines()
+        found = {json.loads(row)["uid"]: [box] for row in listed}
+        chosen = [{"uid": state["uids"][0], "rank": 1, "score": 1.0, "reason": "drawn at random"}]
+        for files in ({"predictions": found}, {"chosen": chosen}, {"layers": []}):
+            analysis_output(core, state["task"], **files)
+        state["left"] = True
+
+
+def record_analysis(core: Core, state: State) -> None:
+    core.again().analysing.record("default", state["task"])
+
+
+def evaluate_beside(core: Core, state: State) -> None:
+    task_id = claimed(core, state, "evaluate", {})
+    wish = {"baseline_model_id": state["baseline"], "task_id": task_id}
+    state["task"] = core.again().judging.request_evaluation("default", state["model"], state["version"], **wish).id
+
+
+def prepare_evaluation(core: Core, state: State) -> None:
+    core.again().judging.prepare_evaluation("default", state["task"])
+
+
+def evaluation_job(core: Core, state: State) -> None:
+    prefix = f"default/evaluations/{state['task']}/output"
+    if "left" not in state:
+        for name, body in (("metrics.json", {"primary": {"name": "AP50", "value": 0.8}}), ("comparison.json", {})):
+            core.clients.s3.put_object(Bucket=ARTIFACTS, Key=f"{prefix}/{name}", Body=json.dumps(body).encode())
+        state["left"] = True
+
+
+def record_evaluation(core: Core, state: State) -> None:
+    core.again().judging.record_evaluation("default", state["task"])
+
+
+def with_two_models(core: Core) -> State:
+    state = with_version(core)
+    return state | {"model": trained_model(core, state["version"]), "baseline": trained_model(core, state["version"])}
+
+
+AFTER_REQUEST = (prepare_analysis, analysis_job, record_analysis)
 WHOLE = (
     Scenario("upload", uploaded, [ingest, describe]),
     Scenario("removal", removal, [ingest]),
@@ -260,6 +351,12 @@ WHOLE = (
     Scenario("loop compares", with_trained_run, [compare]),
     Scenario("loop ends", with_released_run, [finish]),
     Scenario("loop aborts", with_trained_run, [abort]),
+    Scenario("auto-annotation", with_teacher, [auto_annotate, *AFTER_REQUEST]),
+    Scenario("prediction", with_teacher, [predict_by_query, *AFTER_REQUEST]),
+    Scenario("selection", with_teacher, [select, *AFTER_REQUEST]),
+    Scenario("sensitivity", with_teacher, [measure, *AFTER_REQUEST]),
+    Scenario("evaluation", with_two_models, [evaluate_beside, prepare_evaluation, evaluation_job, record_evaluation]),
 )
-# The job itself runs outside of the core: nothing of it can be hit here.
-SCENARIOS = [single for scenario in WHOLE for single in scenario.one_by_one() if single.steps != [job]]
+# The jobs themselves run outside of the core: nothing of them can be hit here.
+JOBS = (job, analysis_job, evaluation_job)
+SCENARIOS = [single for scenario in WHOLE for single in scenario.one_by_one() if single.steps[0] not in JOBS]

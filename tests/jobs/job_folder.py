@@ -16,6 +16,7 @@ from typing import Any
 from PIL import Image
 
 from dataloop_demo.scenes import Scene, compose
+from dataloop_inference.masks import encode_part
 
 RUN = Path(__file__).resolve().parents[2] / "jobs" / "run.py"
 LABELS = ("0", "1", "2")
@@ -97,13 +98,28 @@ class JobFolder:
         """Add composed scenes with their boxes; attribute background = the photograph."""
         kind = "train" if split == "train" else split
         for scene in scenes(kind, count, seed):
-            boxes = [_shares(box) for box in scene.boxes]
-            self.add(split, scene.image_bytes, zip(scene.labels, boxes, strict=True), background=scene.background)
+            self.add_scene(split, scene)
         return self
 
-    def add_crops(self, split: str, count: int, seed: int = 5) -> JobFolder:
-        """Add single digits cut out of scenes, for classification."""
-        for scene in scenes("train" if split == "train" else split, count, seed):
+    def add_scene(self, split: str, scene: Scene) -> dict[str, Any]:
+        """Add one composed scene with its boxes; returns the row."""
+        boxes = [_shares(box) for box in scene.boxes]
+        return self.add(split, scene.image_bytes, zip(scene.labels, boxes, strict=True), background=scene.background)
+
+    def add_masked_scenes(self, split: str, count: int, seed: int = 5, part: str = "") -> JobFolder:
+        """Add composed scenes with the exact mask of each digit as RLE. part: of the scenes; the split's by default."""
+        for scene in scenes(part or split, count, seed):
+            row = self.add_scene(split, scene)
+            for label, ink, (left, top, _, _) in zip(
+                row["annotations"][0]["labels"], scene.inks, scene.boxes, strict=True
+            ):
+                mask = encode_part(ink, round(left), round(top), SIZE, SIZE)
+                label["mask"] = {"size": [SIZE, SIZE], "counts": mask.counts}
+        return self
+
+    def add_crops(self, split: str, count: int, seed: int = 5, part: str = "") -> JobFolder:
+        """Add single digits cut out of scenes, for classification. part: of the scenes; the split's by default."""
+        for scene in scenes(part or split, count, seed):
             with Image.open(io.BytesIO(scene.image_bytes)) as image:
                 crop = image.crop(scene.boxes[0])
             buffer = io.BytesIO()

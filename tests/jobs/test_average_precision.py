@@ -13,9 +13,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from dataloop_inference.predictions import Prediction
 from dataloop_jobs.dataset import ObjectPlace, Row, Truth
 from dataloop_jobs.evaluation.average_precision import best_threshold, score
-from dataloop_jobs.predictions import Prediction
 
 LABELS = ("a", "b", "c", "never")
 PLACE = ObjectPlace("bucket", "key", None, None)

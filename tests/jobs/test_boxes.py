@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataloop_jobs.boxes import overlaps, suppress
+from dataloop_inference.boxes import overlaps, suppress
 
 
 def random_boxes(rng: np.random.Generator, count: int) -> np.ndarray:

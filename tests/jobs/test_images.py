@@ -13,10 +13,11 @@ import pytest
 from moto import mock_aws
 from PIL import Image
 
-from dataloop_jobs import images
-from dataloop_jobs.dataset import ObjectPlace, Row, read_dataset
+from dataloop_inference import images
+from dataloop_inference.images import Letterbox, letterbox, normalise
+from dataloop_jobs.dataset import Row, read_dataset
 from dataloop_jobs.faults import BadImage, Interrupted
-from dataloop_jobs.images import ImageStore, Letterbox, letterbox, normalise
+from dataloop_jobs.images import ImageStore
 from tests.jobs.job_folder import JobFolder, scenes
 
 
@@ -27,7 +28,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 def rows_of(job: JobFolder) -> tuple[Row, ...]:
-    return read_dataset(job.write().dataset, needs_boxes=False).train
+    return read_dataset(job.write().dataset, needs="nothing").train
 
 
 def refused(job: JobFolder, content: bytes) -> str:
@@ -82,7 +83,7 @@ def test_a_key_that_leaves_the_folder_is_not_followed(job: JobFolder, monkeypatc
         tried.append(problem)
         return content
 
-    monkeypatch.setattr(images, "_fetch", fetch)
+    monkeypatch.setattr("dataloop_jobs.images._fetch", fetch)
     ImageStore(job.images, 64, 10).load(rows_of(job)[0])
     assert tried == ["is not in the images channel"]
 
@@ -135,7 +136,7 @@ def test_every_pixel_format_becomes_rgb(mode: str) -> None:
     else:
         image = Image.new("RGB", (8, 8), (128, 128, 128)).convert(mode)
     content = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
-    decoded = images.decode(content, Row("u", "", 8, 8, ObjectPlace("raw", "key", None, None), ()))
+    decoded = images.decode(content)
     assert decoded.mode == "RGB"
     if mode not in {"1", "P", "CMYK"}:  # those have no such grey
         assert abs(decoded.getpixel((4, 4))[0] - 128) <= 1  # type: ignore[index]
@@ -149,7 +150,7 @@ def test_letterboxing_keeps_the_aspect_and_boxes_come_back() -> None:
     box = (0.25, 0.5, 0.25, 0.5)
     assert fit.to_image(fit.to_input(box)) == pytest.approx(box)
     assert fit.to_image((-5, -5, 500, 500)) == (0, 0, 1, 1)
-    assert Letterbox.fit(10_000, 1, 64) == Letterbox(64, 1)
+    assert Letterbox.fit(10_000, 1, 64) == Letterbox(64, 1, 10_000, 1)
 
 
 def test_the_cache_keeps_its_budget_and_still_serves_every_image(job: JobFolder) -> None:

@@ -34,6 +34,15 @@ def test_defaults_fill_in_what_is_not_given() -> None:
         ({"learning_rate": None}, ["learning_rate=None"]),
         ({"augment": "mixup"}, ["augment='mixup'", "flip, light, none"]),
         ({"batch_size": [8]}, ["batch_size=[8]"]),
+        ({"precision": "float8"}, ["precision='float8'", "bfloat16, float16, float32"]),
+        ({"compile": 1}, ["compile=1", "true or false"]),
+        ({"tensorboard": "yes"}, ["tensorboard='yes'", "true or false"]),
+        ({"milestones": 0.5}, ["milestones=0.5", "list of numbers"]),
+        ({"milestones": [0.5, "x"]}, ["milestones='x'", "must be a number"]),
+        ({"milestones": [0.8, 0.5]}, ["milestones=[0.8, 0.5]", "must rise"]),
+        ({"milestones": [30, 60]}, ["milestones=30", "from 0 to 1"]),
+        ({"mixup": 0.2}, ["mixup=0.2", "not used by task_type detection", "classification"]),
+        ({"class_balance": "loss"}, ["class_balance='loss'", "use sampling"]),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(given: dict[str, object], parts: list[str]) -> None:
@@ -41,6 +50,22 @@ def test_a_wrong_value_is_refused_by_name(given: dict[str, object], parts: list[
         Parameters.decode({"task_type": "detection", **given})
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_mosaic_is_for_task_types_with_objects() -> None:
+    assert Parameters.decode({"task_type": "detection", "mosaic": 0.5}).mosaic == 0.5
+    with pytest.raises(BadParameter, match=r"mosaic=0\.5: not used by task_type classification; only by detection"):
+        Parameters.decode({"task_type": "classification", "mosaic": 0.5})
+    assert Parameters.decode({"task_type": "classification", "mosaic": 0}).mosaic == 0
+
+
+def test_milestones_are_shares_in_order() -> None:
+    assert Parameters.decode({"task_type": "detection", "milestones": [0, 0.5, 1]}).milestones == (0.0, 0.5, 1.0)
+
+
+def test_what_is_saved_can_be_read_again() -> None:
+    parameters = Parameters.decode({"task_type": "detection", "milestones": [0.4], "compile": True})
+    assert Parameters.decode(json.loads(json.dumps(parameters.to_dict()))) == parameters
 
 
 def test_the_task_type_must_be_said() -> None:
@@ -62,11 +87,3 @@ def test_values_come_as_json_text_and_the_toolkits_own_names_are_passed_over(tmp
     given = {"epochs": "4", "task_type": '"detection"', "augment": "none", "sagemaker_program": '"x.py"'}
     (config / "hyperparameters.json").write_text(json.dumps(given))
     assert TrainingFolders(tmp_path).hyperparameters() == {"epochs": 4, "task_type": "detection", "augment": "none"}
-
-
-def test_several_instances_are_refused(tmp_path: Path) -> None:
-    config = tmp_path / "input" / "config"
-    config.mkdir(parents=True)
-    (config / "resourceconfig.json").write_text(json.dumps({"hosts": ["algo-1", "algo-2"]}))
-    with pytest.raises(BadParameter, match="instance_count=2"):
-        TrainingFolders(tmp_path).require_one_host()

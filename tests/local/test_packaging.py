@@ -62,6 +62,22 @@ def test_paths_become_objects_and_third_party_layers_a_note() -> None:
     assert b"createTrainingJob.sync" in prepared.objects[machine["Key"]]
 
 
+def test_a_built_layer_keeps_what_it_has_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "layer" / "python" / "ours").mkdir(parents=True)
+    (tmp_path / "layer" / "Makefile").write_text("build-X:")
+    (tmp_path / "layer" / "python" / "ours" / "a.py").write_text("a = 1")
+    layer = {
+        "Type": "AWS::Serverless::LayerVersion",
+        "Metadata": {"BuildMethod": "makefile"},
+        "Properties": {"ContentUri": "layer/"},
+    }
+
+    prepared = package({"Resources": {"X": layer}}, tmp_path, "bucket")
+
+    key = prepared.template["Resources"]["X"]["Properties"]["ContentUri"]["Key"]
+    assert names(prepared.objects[key]) == {"python/README", "python/ours/a.py"}
+
+
 def test_the_digest_of_job_code_follows_its_content(tmp_path: Path) -> None:
     assert read_job_code(tmp_path) is None
     (tmp_path / "jobs" / "dataloop_jobs").mkdir(parents=True)

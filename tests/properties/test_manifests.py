@@ -9,27 +9,41 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataloop.domain.annotations import Annotation, make_annotation
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.datasets import DatasetVersion
+from dataloop.domain.geometry import extent_of
 from dataloop.domain.manifest import JoinReport, fragments, merge_fragments
 from dataloop.domain.raw_data import Location, ObjectFacts, RawData
 from dataloop.domain.splits import SplitPolicy
+from dataloop.repositories.codec import decode, encode
 from dataloop.services.manifests import ManifestWriter
 from dataloop.services.merging import merged_lines
 
 AT = "2026-11-22T12:00:00.000Z"
+PLACE = Location("raw", "k", "v1", "0", 10)
 VERSION = DatasetVersion("default", "v", "d", "name", "1", "BUILDING", AT, SplitPolicy(salt="name"))
 
 boxes = st.tuples(st.integers(-20, 90), st.integers(-20, 90), st.integers(1, 60), st.integers(1, 60)).map(
     lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
 )
+# The table knows no number between 0 and 1e-130.
+scores = st.floats(0, 1).filter(lambda score: score == 0 or score > 1e-100)
+polygons = st.tuples(st.integers(-20, 90), st.floats(-20, 90), st.integers(1, 60)).map(
+    lambda p: [[p[0], p[1], p[0] + p[2], p[1], p[0], p[1] + p[2]]]
+)
+# Of the images below, and of another size.
+rles = st.tuples(st.sampled_from([60, 61]), st.integers(0, 4000), st.integers(1, 700)).map(
+    lambda r: {"size": [r[0], 80], "counts": [r[1], r[2], 80 * r[0] - r[1] - r[2]]}
+)
 labels = st.lists(
     st.fixed_dictionaries(
-        {"label": st.sampled_from(["cat", "dog", "ü"])}, optional={"bbox_xyxy": boxes, "score": st.floats(0, 1)}
+        {"label": st.sampled_from(["cat", "dog", "ü"])},
+        optional={"bbox_xyxy": boxes, "score": scores, "segmentation": polygons | rles},
     ),
     max_size=4,
 )
@@ -76,6 +90,67 @@ def build(parts: Sequence[Sequence[Annotation]], raws: Mapping[str, RawData]) ->
             writer.add([json.loads(line.split(b"\t", 2)[2]) for line in lines])
         writer.close()
         return {path.name: path.read_bytes() for path in (folder / "manifest").iterdir()}
+
+
+def test_rows_without_masks_have_the_bytes_they_always_had() -> None:
+    # digests of versions that were built before labels could have masks
+    annotations, raws = [], {}
+    for number in range(12):
+        uid = f"{number * 37 % 256:02x}" * 16
+        facts = ObjectFacts(uid * 2, 10, "image/jpeg", 80, 60)
+        raws[uid] = RawData("default", uid, facts, (Location("raw", f"{uid}.jpg", "v1", "0", 10),), {"region": "CN"})
+        said = [
+            {"label": "cat", "bbox_xyxy": [number - 3, 1.5, number + 20.25, 70]},
+            {"label": "ü", "score": 1},
+        ]
+        annotations.append(make_annotation("default", AT, data_ids=uid, type="object", labels=said))
+    index = json.loads(build([annotations], raws)["index.json"])
+    assert index["digest"] == "1e3360a264d0faec09dfebaf4b286ef109fa43d840f87dc5f45950ce8be00c04"
+    assert index["download"]["sha256"] == "157f6c9c5250ee64ff6280f1285dffb2935b22cef94a3791954f4cf4c0fb0955"
+    assert annotations[0].id == "7f7e8b6cbfb76a663f5f8d22"
+
+
+def as_stored(value: Any) -> Any:
+    """What comes back from DynamoDB: our own form, and 1.0 spelt as 1."""
+    value = decode(encode(value))
+    if isinstance(value, list):
+        return [as_stored(entry) for entry in value]
+    if isinstance(value, dict):
+        return {name: as_stored(entry) for name, entry in value.items()}
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@settings(max_examples=100, deadline=None)
+@given(labels, st.sampled_from(["nothing", "box", "mask"]))
+def test_a_row_has_what_its_type_needs_and_masks_lie_in_their_boxes(said: list[dict[str, Any]], needs: Any) -> None:
+    uid = "0" * 32
+    raws = {uid: RawData("default", uid, ObjectFacts("0" * 64, 10, "image/jpeg", 80, 60), (PLACE,))}
+    made = make_annotation("default", AT, data_ids=uid, type="object", labels=said)
+    report, again = JoinReport(), JoinReport()
+    (fragment,) = fragments(made, raws, report, needs=needs)
+    # the same once more, as the table gives it back
+    stored = make_annotation("default", AT, data_ids=uid, type="object", labels=as_stored(list(made.labels)))
+    (repeated,) = fragments(stored, raws, again, needs=needs)
+    assert canonical_json(repeated["annotation"]["labels"]) == canonical_json(fragment["annotation"]["labels"])
+    for before, after in zip(made.labels, stored.labels, strict=True):
+        assert canonical_json(after.get("segmentation")) == canonical_json(before.get("segmentation"))
+    assert again.counts == report.counts
+    rows = fragment["annotation"]["labels"]
+    assert len(rows) <= len(said)
+    for row in rows:
+        assert set(row) in (
+            {"label", "box", "score"},
+            {"label", "box", "score", "polygons"},
+            {"label", "box", "score", "mask"},
+        )
+        assert needs == "nothing" or row["box"] is not None
+        assert needs != "mask" or len(row) == 4
+        assert len(row) == 3 or row["box"] is not None
+    if not any("bbox_xyxy" in label for label in said):
+        for row in rows:
+            if "polygons" in row:
+                left, top, right, bottom = extent_of(row["polygons"])
+                assert row["box"] == pytest.approx([left, top, right - left, bottom - top], abs=1e-8)
 
 
 @settings(max_examples=60, deadline=None)

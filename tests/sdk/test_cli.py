@@ -96,11 +96,57 @@ def test_train_passes_its_parameters(service: FakeService, dataloop) -> None:
     assert service.calls("POST", "/api/v1/train")[0].json["parameters"] == {"epochs": 3, "augment": False, "name": "x"}
 
 
+def test_pruning_and_quantisation_are_parameters(service: FakeService, dataloop) -> None:
+    service.answer("POST", "/train", TASK)
+    dataloop("train", "d", "--parent", "m", "--prune", "0.5", "--quantize", "int8", "--no-wait")
+    sent = service.calls("POST", "/api/v1/train")[0].json
+    assert sent["parent_model_id"] == "m"
+    assert sent["parameters"] == {"pruning_macs_kept": 0.5, "quantization": "int8"}
+
+
+def test_images_are_named_by_uid_by_file_or_by_query(service: FakeService, dataloop, tmp_path: Path) -> None:
+    service.answer("POST", "/selections", TASK)
+    listed = tmp_path / "uids.txt"
+    listed.write_text("b\nc\n")
+    as_json = tmp_path / "uids.json"
+    as_json.write_text('["d"]')
+    dataloop("select", "2", "a", "--uids", str(listed), "--balance", "--no-wait")
+    dataloop("select", "2", "--uids", str(as_json), "--no-wait")
+    dataloop("select", "2", "--from", "2026-11-01", "--to", "2026-11-02", "--region", "DE", "--limit", "9", "--no-wait")
+    dataloop("select", "2", "--no-wait")
+    chosen_by = {"strategy": "random", "count": 2}
+    query = {"from": "2026-11-01", "to": "2026-11-02", "regions": ["DE"], "limit": 9}
+    assert [call.json for call in service.calls("POST", "/api/v1/selections")] == [
+        {"uids": ["a", "b", "c"], "balance": True} | chosen_by,
+        {"uids": ["d"]} | chosen_by,
+        {"query": query} | chosen_by,
+        {"query": {}} | chosen_by,
+    ]
+    code, _, err = dataloop("select", "2", "a", "--labels", "none")
+    assert code == 2
+    assert "not both (labels)" in " ".join(err.split())
+
+
+def test_download_of_a_tasks_file(service: FakeService, dataloop, tmp_path: Path) -> None:
+    service.objects["predictions"] = b"{}"
+    file = {"name": "predictions.jsonl", "url": f"{service.url}/object/predictions", "size_bytes": 2}
+    service.tasks["t1"] = [{**TASK, "result": {"files": [file]}}]
+    code, out, _ = dataloop("tasks", "download", "t1", "predictions.jsonl", "-d", str(tmp_path))
+    assert (code, out) == (0, f"{tmp_path / 'predictions.jsonl'}\n")
+    assert (tmp_path / "predictions.jsonl").read_bytes() == b"{}"
+    code, out, _ = dataloop("tasks", "download", "t1", "other.txt", "--json")
+    assert (code, json.loads(out)["error"]["details"]) == (1, {"files": ["predictions.jsonl"]})
+
+
 @pytest.mark.parametrize(
     ("arguments", "method", "route"),
     [
         (["evaluate", "m", "d"], "POST", "/evaluations"),
         (["export", "m"], "POST", "/exports"),
+        (["predict", "u", "--model", "m"], "POST", "/predictions"),
+        (["auto-annotate", "--release", "front", "--labels", "none"], "POST", "/auto-annotations"),
+        (["select", "5", "u"], "POST", "/selections"),
+        (["sensitivity", "m"], "POST", "/sensitivities"),
         (["release", "m", "--name", "front"], "POST", "/releases"),
         (["loops", "start", "l", "--force"], "POST", "/loops/l/start"),
         (["tasks", "show", "t1"], "GET", "/tasks/t1"),

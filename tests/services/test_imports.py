@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from dataloop.domain.masks import check_segmentation
 from dataloop.domain.tasks import Task
+from dataloop.services import importing
+from dataloop.services.annotating import AnnotationService
 from tests.actions import image, label, put
 from tests.core import RAW, Core
 
@@ -94,7 +97,7 @@ def test_what_is_no_coco_file_fails_with_a_reason_and_writes_nothing(core: Core,
 
 
 @pytest.mark.parametrize(
-    "entry",
+    "wrong",
     [
         {"category_id": 8, "bbox": [1, 1, 1, 1]},
         {"category_id": 7, "bbox": [1, 1, 0, 1]},
@@ -109,14 +112,111 @@ def test_what_is_no_coco_file_fails_with_a_reason_and_writes_nothing(core: Core,
     ],
 )
 def test_a_wrong_box_is_named_and_the_other_image_comes_in(
-    core: Core, images: list[str], entry: dict[str, Any]
+    core: Core, images: list[str], wrong: dict[str, Any]
 ) -> None:
     good = {"id": 1, "image_id": 2, "category_id": 7, "bbox": [1, 1, 2, 2]}
-    task = drop(core, coco(annotations=[good, {"id": 2, "image_id": 1} | entry]))
+    task = drop(core, coco(annotations=[good, {"id": 2, "image_id": 1} | wrong]))
     assert task.status == "SUCCEEDED"
     assert task.result["failed"] == 1
     assert task.result["problems"][0]["reason"]
     assert any(item["data_ids"] == [images[1]] and len(item["labels"]) == 1 for item in imported(core))
+
+
+# The pictures of these tests: 24 × 16.
+POLYGON = [[2, 2, 12, 2, 2, 10.5]]
+RUNS = {"size": [16, 24], "counts": [52, 2, 330]}
+
+
+def entry(image_id: int = 1, **more: Any) -> dict[str, Any]:
+    return {"id": 1, "image_id": image_id, "category_id": 7} | more
+
+
+def test_polygons_and_both_forms_of_rle_come_in_as_masks(core: Core, images: list[str]) -> None:
+    compressed = check_segmentation(RUNS, "segmentation")
+    labels = [
+        entry(bbox=[2, 2, 10, 8.5], segmentation=POLYGON, iscrowd=0),
+        entry(segmentation=compressed),
+        entry(segmentation=RUNS, iscrowd=1),
+    ]
+    task = drop(core, coco(annotations=labels))
+    assert (task.status, task.result["registered"], task.result["failed"]) == ("SUCCEEDED", 2, 0)
+    found = {item["data_ids"][0]: item for item in imported(core)}
+    assert {item["type"] for item in found.values()} == {"instance_segmentation"}
+    assert found[images[0]]["labels"] == [
+        {"label": "cat", "bbox_xyxy": [2, 2, 12, 10.5], "segmentation": POLYGON},
+        {"label": "cat", "segmentation": compressed},
+        {"label": "cat", "segmentation": compressed, "iscrowd": 1},
+    ]
+    assert found[images[1]]["labels"] == []
+
+
+@pytest.mark.parametrize(
+    ("annotations", "more", "kind"),
+    [
+        ([], {}, "detection"),
+        ([entry(bbox=[1, 1, 2, 2])], {}, "detection"),
+        ([entry(bbox=[1, 1, 2, 2], segmentation=[])], {}, "detection"),
+        ([entry(bbox=[1, 1, 2, 2], segmentation=POLYGON)], {}, "instance_segmentation"),
+        # where some have none, only boxes can be learnt from all
+        ([entry(bbox=[1, 1, 2, 2], segmentation=POLYGON), entry(bbox=[3, 3, 2, 2])], {}, "detection"),
+        ([entry(), entry(2)], {}, "classification"),
+        ([entry(), entry(category_id=8), entry(2)], {}, "multilabel_classification"),
+        ([entry()], {}, "multilabel_classification"),
+        ([entry(bbox=[])], {}, "multilabel_classification"),
+        # the file may say it itself
+        ([entry(segmentation=POLYGON)], {"annotationType": "semantic_segmentation"}, "semantic_segmentation"),
+        ([entry(segmentation=POLYGON)], {"annotationType": "detection"}, "detection"),
+    ],
+)
+def test_the_type_of_a_file_is_what_it_holds_or_what_it_says(
+    core: Core, images: list[str], annotations: list[Any], more: dict[str, Any], kind: str
+) -> None:
+    categories = [{"id": 7, "name": "cat"}, {"id": 8, "name": "dog"}]
+    task = drop(core, coco(annotations=annotations, categories=categories, **more))
+    assert (task.status, task.result["failed"]) == ("SUCCEEDED", 0)
+    found = imported(core)
+    assert [item["type"] for item in found] == [kind, kind]
+    assert sum(len(item["labels"]) for item in found) == len(annotations)
+
+
+def test_a_type_that_is_no_text_is_refused(core: Core, images: list[str]) -> None:
+    task = drop(core, coco(annotationType=["detection"]))
+    assert task.status == "FAILED"
+    assert task.error and "annotationType" in task.error["message"]
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [[1, 2, 3, 4]],
+        [[1, 2, 3, 4, 5]],
+        [[1, 2, 3, 4, 5, float("nan")]],
+        [1, 2, 3, 4, 5, 6],
+        {"size": [4, 4], "counts": [1, 2]},
+        {"size": [4, 4], "counts": "~~"},
+        {"counts": []},
+        "polygon",
+        7,
+    ],
+)
+def test_a_wrong_mask_is_named_and_the_other_labels_come_in(core: Core, images: list[str], segmentation: Any) -> None:
+    wrong = entry(bbox=[1, 1, 2, 2], segmentation=segmentation) | {"id": "wrong"}
+    task = drop(core, coco(annotations=[wrong, entry(segmentation=POLYGON), entry(2, segmentation=POLYGON)]))
+    assert (task.status, task.result["registered"], task.result["failed"]) == ("SUCCEEDED", 2, 1)
+    assert task.result["problems"][0]["item"] == "annotation wrong"
+    assert "segmentation" in task.result["problems"][0]["reason"]
+    assert [len(item["labels"]) for item in imported(core)] == [1, 1]
+
+
+def test_masks_come_in_by_jsonl(core: Core) -> None:
+    uid = "0" * 32
+    good = label(uid, annotationType="polygon", labelInfo=[{"label": "cat", "segmentation": POLYGON}])
+    bad = label(uid, annotationType="polygon", labelInfo=[{"label": "cat", "segmentation": [[1, 2, 3]]}])
+    task = drop(core, f"{json.dumps(good)}\n{json.dumps(bad)}\n".encode(), "masks.jsonl")
+    assert (task.result["registered"], task.result["failed"]) == (1, 1)
+    assert "labelInfo[0].segmentation[0]" in task.result["problems"][0]["reason"]
+    assert imported(core) == []
+    assert core.entity("ANN")[0]["labels"] == [{"label": "cat", "segmentation": POLYGON}]
 
 
 def test_ids_that_come_twice_are_named_and_boxes_are_not_doubled(core: Core, images: list[str]) -> None:
@@ -176,6 +276,23 @@ def test_a_jsonl_file_reports_its_bad_lines(core: Core) -> None:
     task = drop(core, "\n".join(lines).encode(), "labels.jsonl")
     assert (task.status, task.result["registered"], task.result["failed"]) == ("SUCCEEDED", 1, 7)
     assert any(problem["item"] == "line 3" for problem in task.result["problems"])
+
+
+def test_lines_are_registered_a_few_at_a_time_when_they_are_large(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given lines of about 300 bytes, and room for two of them
+    monkeypatch.setattr(importing, "BATCH_BYTES", 500)
+    sizes: list[int] = []
+    register = AnnotationService.register_batch
+
+    def counted(self: AnnotationService, tenant: str, bodies: Any) -> Any:
+        sizes.append(len(bodies))
+        return register(self, tenant, bodies)
+
+    monkeypatch.setattr(AnnotationService, "register_batch", counted)
+    lines = [json.dumps(label(f"{n:032x}", owner="o" * 150)) for n in range(5)]
+    task = drop(core, "\n".join(lines).encode(), "large.jsonl")
+    assert task.result["registered"] == 5
+    assert sizes == [2, 2, 1]
 
 
 def test_another_kind_of_file_is_refused_and_an_ended_import_is_not_repeated(core: Core) -> None:

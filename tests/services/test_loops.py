@@ -29,8 +29,8 @@ def absorb(core: Core, ids: list[str]) -> Any:
     return [core.again().looping.consider("default", loop.id) for loop in touched]
 
 
-def run(core: Core, task_id: str, value: float = 0.8, times: int = 1) -> dict[str, Any]:
-    """The states of retrain_loop with its nested machines; every step `times` times."""
+def run(core: Core, task_id: str, value: float = 0.8, times: int = 1, **metrics: Any) -> dict[str, Any]:
+    """The states of retrain_loop with its nested machines; every step `times` times. metrics: what the job measured."""
 
     def step(name: str) -> dict[str, Any]:
         answers = [getattr(core.again().loop_steps, name)("default", task_id) for _ in range(times)]
@@ -44,7 +44,7 @@ def run(core: Core, task_id: str, value: float = 0.8, times: int = 1) -> dict[st
     run_build(core, begun["build"]["task_id"])
     train = step("plan_training")["train"]["task_id"]
     core.again().training.prepare("default", train)
-    core.again().training.register_model("default", train, job_output(core, train, value))
+    core.again().training.register_model("default", train, job_output(core, train, value, **metrics))
     evaluation = step("plan_evaluation")
     assert not evaluation["needed"] or evaluation["evaluate"]["task_id"]
     verdict = step("compare")
@@ -106,6 +106,24 @@ def test_the_second_run_learns_old_and_new_labels_and_meets_the_champion_on_the_
     assert not core.services.looping.consider("default", id)[0].start
     kinds = [entry["kind"] for entry in core.services.looping.decisions("default", id)]
     assert kinds.count("promotion") == 2
+
+
+def test_a_loop_keeps_its_champion_when_a_slice_of_its_gate_fell(core: Core) -> None:
+    # given a loop whose gate looks at every slice, and its first release
+    id = make(core, gate={"slices": "*", "max_slice_drop": 0.1})
+    ((_, task),) = absorb(core, labelled(core, 4))
+    north = {"primary": 0.8, "images": 30, "confidence": [0.7, 0.9]}
+    assert run(core, task.id, 0.8, slices={"region": {"north": north}}) == {"promoted": True}
+    # when the next model is better as a whole and worse there
+    core.clock.move(hours=2)
+    ((_, second),) = absorb(core, labelled(core, 4, prefix="new"))
+    assert second is not None
+    worse = {"region": {"north": north | {"primary": 0.6}}}
+    assert run(core, second.id, value=0.9, slices=worse) == {"promoted": False}
+    # then the decision says where
+    ended = core.services.tasks.read("default", second.id)
+    assert "region='north'" in ended.result["reasons"][0]
+    assert core.services.looping.get("default", id).gate.slices == ("*",)
 
 
 def test_labels_that_come_during_a_run_wait_for_the_next(core: Core) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dataloop.domain.errors import GateRefused, IllegalTransition, InvalidInput, NotFound
-from tests.actions import labelled, ready_version, release, run_release, trained_model
+from tests.actions import job_output, labelled, ready_version, release, run_release, trained_model
 from tests.core import ARTIFACTS, Core
 
 
@@ -188,3 +188,43 @@ def test_the_same_request_again_is_the_same_release(core: Core) -> None:
     again = core.services.releasing.request("default", model, name="scenes", task_id=id)
     assert (again.id, again.status) == (id, "SUCCEEDED")
     assert len(core.entity("REL")) == 1
+
+
+def judged(core: Core, version_id: str, value: float, **metrics: Any) -> str:
+    """A COMPLETED model whose evaluation says more than its primary metric."""
+    core.clock.move(minutes=1)
+    task = core.services.training.request("default", version_id)
+    core.services.training.prepare("default", task.id)
+    archive = job_output(core, task.id, value, **metrics)
+    return str(core.services.training.register_model("default", task.id, archive)["model_id"])
+
+
+def sliced(value: float, images: int = 40) -> dict[str, Any]:
+    return {"region": {"north": {"primary": value, "images": images, "confidence": [0.1, 0.9]}}}
+
+
+def test_a_slice_that_fell_keeps_the_champion_although_the_whole_is_better(core: Core) -> None:
+    # given a champion and a better model that lost in the north
+    version = ready_version(core, labelled(core, 4))
+    champion = judged(core, version.id, 0.7, slices=sliced(0.7))
+    challenger = judged(core, version.id, 0.9, slices=sliced(0.5))
+    one = release(core, champion)
+    # when it is released under a gate that looks at regions
+    two = release(core, challenger, gate={"slices": ["region"], "max_slice_drop": 0.1})
+    # then the gate says where it fell, and the pointer stands
+    refused = core.services.releasing.get("default", two)
+    assert refused.status == "FAILED"
+    assert "region='north' (40 images)" in refused.verdict["reasons"][0] and "0.5000" in refused.verdict["reasons"][0]
+    assert list(refused.gate["slices"]) == ["region"]
+    assert core.services.releasing.current("default", "scenes").id == one
+    # and a gate that does not look lets it through
+    assert core.services.releasing.current("default", "scenes").id != release(core, challenger)
+
+
+def test_a_compressed_model_that_lost_too_much_is_not_released(core: Core) -> None:
+    version = ready_version(core, labelled(core, 4))
+    facts = {"kind": "pruning", "parent_primary": 0.8, "primary": 0.7, "drop": 0.1, "allowed": 0.02, "kept": False}
+    refused = release(core, judged(core, version.id, 0.7, compression=facts))
+    assert "0.8000" in core.services.releasing.get("default", refused).verdict["reasons"][0]
+    kept = release(core, judged(core, version.id, 0.79, compression=facts | {"primary": 0.79, "kept": True}))
+    assert core.services.releasing.current("default", "scenes").id == kept

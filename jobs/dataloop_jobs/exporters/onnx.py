@@ -7,22 +7,23 @@ import io
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from dataloop_jobs.inference import Outputs, onnx_runner, torch_runner
+from dataloop_inference.session import onnx_runner
+from dataloop_jobs.compression.int8_graph import store_int8
+from dataloop_jobs.compression.quantization import for_export, is_quantized, weight_scales
+from dataloop_jobs.exporters.surface import ExportJob
+from dataloop_jobs.exporters.verification import FLOAT32, INT8, Tolerance, Verification, verify_outputs
+from dataloop_jobs.inference import torch_runner
 from dataloop_jobs.json_files import replace_file
-from dataloop_jobs.model_folder import DESCRIPTION, GRAPH, LABELS, Model, read_weights
+from dataloop_jobs.model_folder import GRAPH, load_network
 from dataloop_jobs.task_types.surface import TaskType
 
-# What is compared with what when the artefact is verified.
-REFERENCE = "torch"
 # The lowest set that holds every operator of our networks as the exporter writes them; ONNX Runtime ≥ 1.14 reads it.
 OPSET = 18
 INPUT = "images"
@@ -35,7 +36,7 @@ def convert(network: nn.Module, task: TaskType, image_size: int, path: Path) -> 
     """
     sample = torch.zeros(2, 3, image_size, image_size)
     # torch.export refuses channels-last parameters in some versions and gains nothing from them.
-    plain = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    plain = for_export(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     with _quiet():
         program = torch.onnx.export(
             plain,
@@ -50,8 +51,14 @@ def convert(network: nn.Module, task: TaskType, image_size: int, path: Path) -> 
         assert program is not None
         graph = program.model_proto
     _strip_traces(graph)
+    store_int8(graph, weight_scales(network))
     onnx.checker.check_model(graph)
     replace_file(path, graph.SerializeToString(deterministic=True))
+
+
+def tolerance(network: nn.Module) -> Tolerance:
+    """How far ONNX Runtime's outputs may be from this network's."""
+    return INT8 if is_quantized(network) else FLOAT32
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:
@@ -62,23 +69,19 @@ def _strip_traces(model: onnx.ModelProto) -> None:
         item.doc_string = ""
 
 
-def export(model: Model, folder: Path) -> list[Path]:
-    """Write the artefact's files into `folder`."""
-    files = [folder / name for name in (GRAPH, DESCRIPTION, LABELS)]
-    for file in files:
-        shutil.copyfile(model.folder / file.name, file)
-    return files
+def export(job: ExportJob) -> list[Path]:
+    """The model's own graph, as it is."""
+    target = job.folder / GRAPH
+    shutil.copyfile(job.model.graph, target)
+    return [target]
 
 
-def runners(
-    model: Model, folder: Path, threads: int
-) -> tuple[Callable[[NDArray[np.float32]], Outputs], Callable[[NDArray[np.float32]], Outputs]]:
-    """(reference, artefact) as functions on network input: torch from model.pt, ONNX Runtime from the artefact."""
-    saved = read_weights(model.folder)
-    network = model.task.build(saved.parameters, len(saved.labels), pretrained=False)
-    network.load_state_dict(saved.weights)
-    network.eval()
-    return torch_runner(network, torch.device("cpu")), onnx_runner(folder / GRAPH, threads)
+def verify(job: ExportJob) -> Verification:
+    """The artefact against torch with the weights of model.pt."""
+    network = load_network(job.model)
+    reference = torch_runner(network, torch.device("cpu"))
+    candidate = onnx_runner(job.folder / GRAPH, job.threads)
+    return verify_outputs("onnx", reference, candidate, job.inputs(), tolerance(network), against="torch")
 
 
 @contextlib.contextmanager

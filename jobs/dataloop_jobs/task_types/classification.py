@@ -8,16 +8,18 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dataloop_jobs.dataset import Dataset, Row
-from dataloop_jobs.declarations import ARCHITECTURES
+from dataloop_inference.predictions import Prediction
+from dataloop_jobs.architectures import build_backbone
+from dataloop_jobs.dataset import Dataset, Needs, Row
+from dataloop_jobs.dropout import Dropout
 from dataloop_jobs.evaluation import accuracy
+from dataloop_jobs.evaluation.scores import Scores
+from dataloop_jobs.examples import Example
 from dataloop_jobs.faults import BadDataset
-from dataloop_jobs.images import Letterbox
+from dataloop_jobs.loss_terms import Term
 from dataloop_jobs.parameters import Parameters
-from dataloop_jobs.predictions import Prediction, Scores
 from dataloop_jobs.task_types.surface import Arrays
 
 _DROPOUT = 0.1
@@ -30,11 +32,12 @@ class ClassificationNetwork(nn.Module):
     do not need survive in the middle.
     """
 
-    def __init__(self, backbone: nn.Module, channels: Mapping[int, int], num_classes: int):
+    def __init__(self, backbone: nn.Module, num_classes: int):
         super().__init__()
+        channels: Mapping[int, int] = backbone.channels  # type: ignore[assignment]
         self.backbone = backbone
         self.strides = tuple(sorted(channels))[-2:]
-        self.dropout = nn.Dropout(_DROPOUT)
+        self.dropout = Dropout(_DROPOUT)
         self.classes = nn.Linear(sum(channels[stride] for stride in self.strides), num_classes)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -48,7 +51,8 @@ class Classification:
 
     name: ClassVar[str] = "classification"
     primary_name: ClassVar[str] = "accuracy"
-    needs_boxes: ClassVar[bool] = False
+    needs: ClassVar[Needs] = "nothing"
+    default_threshold: ClassVar[float | None] = None
     output_names: ClassVar[tuple[str, ...]] = ("logits",)
 
     def check(self, dataset: Dataset) -> None:
@@ -74,27 +78,24 @@ class Classification:
         return tuple(row for row in rows if row.truths)
 
     def build(self, parameters: Parameters, num_classes: int, *, pretrained: bool) -> nn.Module:
-        architecture = ARCHITECTURES[parameters.architecture].load()
-        backbone = architecture.build_backbone(parameters.frozen_stages, pretrained=pretrained)
-        return ClassificationNetwork(backbone, backbone.channels, num_classes)
+        backbone = build_backbone(parameters, pretrained=pretrained)
+        return ClassificationNetwork(backbone, num_classes)
 
-    def targets(self, labels: NDArray[np.int64], boxes: NDArray[np.float32], size: int) -> Arrays:
-        return {"label": labels[0]}
+    def targets(self, example: Example, num_classes: int) -> Arrays:
+        shares = np.zeros(num_classes, dtype=np.float32)
+        shares[example.labels[0]] = 1
+        return {"shares": shares}
 
-    def loss(self, outputs: Sequence[Tensor], targets: Mapping[str, Tensor], num_classes: int) -> Tensor:
-        return F.cross_entropy(outputs[0].float(), targets["label"])
-
-    def decode(
-        self, outputs: Sequence[NDArray[np.float32]], fits: Sequence[Letterbox], settings: Mapping[str, Any]
-    ) -> list[list[Prediction]]:
-        logits = outputs[0].astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities = odds / odds.sum(axis=1, keepdims=True)
-        order = np.argsort(-probabilities, axis=1, kind="stable")
-        return [
-            [Prediction(int(label), float(row[label]), None) for label in ranks]
-            for row, ranks in zip(probabilities, order, strict=True)
-        ]
+    def loss(
+        self,
+        outputs: Sequence[Tensor],
+        targets: Mapping[str, Tensor],
+        num_classes: int,
+        class_weights: Tensor | None = None,
+    ) -> list[Term]:
+        shares = targets["shares"] if class_weights is None else targets["shares"] * class_weights
+        entropy = -shares * F.log_softmax(outputs[0].float(), dim=1)
+        return [Term(entropy.sum(), shares.sum())]
 
     def decode_settings(self) -> dict[str, Any]:
         return {"kind": "softmax"}

@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dataloop_inference.decoding.fcos import DecodeSettings
+from dataloop_inference.predictions import Prediction
 from dataloop_jobs import fcos
-from dataloop_jobs.dataset import Dataset, Row
-from dataloop_jobs.declarations import ARCHITECTURES
+from dataloop_jobs.architectures import build_backbone
+from dataloop_jobs.dataset import Dataset, Needs, Row
 from dataloop_jobs.evaluation import average_precision
+from dataloop_jobs.evaluation.scores import Scores
+from dataloop_jobs.examples import Example
 from dataloop_jobs.faults import BadDataset
-from dataloop_jobs.images import Letterbox
+from dataloop_jobs.loss_terms import Term
 from dataloop_jobs.parameters import Parameters
-from dataloop_jobs.predictions import Prediction, Scores
 from dataloop_jobs.task_types.surface import Arrays
 
 _STRIDES = (8, 16, 32)
@@ -26,8 +27,9 @@ _STRIDES = (8, 16, 32)
 class DetectionNetwork(nn.Module):
     """Body and FCOS head; raw convolution outputs, smallest stride first."""
 
-    def __init__(self, backbone: nn.Module, channels: Mapping[int, int], num_classes: int):
+    def __init__(self, backbone: nn.Module, num_classes: int):
         super().__init__()
+        channels: Mapping[int, int] = backbone.channels  # type: ignore[assignment]
         self.backbone = backbone
         self.head = fcos.Head(channels, num_classes)
 
@@ -41,7 +43,8 @@ class Detection:
 
     name: ClassVar[str] = "detection"
     primary_name: ClassVar[str] = "AP50"
-    needs_boxes: ClassVar[bool] = True
+    needs: ClassVar[Needs] = "box"
+    default_threshold: ClassVar[float | None] = average_precision.DEFAULT_THRESHOLD
     output_names: ClassVar[tuple[str, ...]] = tuple(f"stride_{stride}" for stride in _STRIDES)
 
     def check(self, dataset: Dataset) -> None:
@@ -57,26 +60,26 @@ class Detection:
         return tuple(rows)
 
     def build(self, parameters: Parameters, num_classes: int, *, pretrained: bool) -> nn.Module:
-        architecture = ARCHITECTURES[parameters.architecture].load()
-        backbone = architecture.build_backbone(parameters.frozen_stages, pretrained=pretrained)
-        return DetectionNetwork(backbone, backbone.channels, num_classes)
+        backbone = build_backbone(parameters, pretrained=pretrained)
+        return DetectionNetwork(backbone, num_classes)
 
-    def targets(self, labels: NDArray[np.int64], boxes: NDArray[np.float32], size: int) -> Arrays:
-        return asdict(fcos.assign(boxes, labels, size, _STRIDES))
+    def targets(self, example: Example, num_classes: int) -> Arrays:
+        seen = example.visible
+        targets = fcos.assign(example.boxes[seen], example.labels[seen], example.size, _STRIDES)
+        return {"classes": targets.classes, "sides": targets.sides, "centre": targets.centre}
 
-    def loss(self, outputs: Sequence[Tensor], targets: Mapping[str, Tensor], num_classes: int) -> Tensor:
+    def loss(
+        self,
+        outputs: Sequence[Tensor],
+        targets: Mapping[str, Tensor],
+        num_classes: int,
+        class_weights: Tensor | None = None,
+    ) -> list[Term]:
         parts = fcos.loss(outputs, targets["classes"], targets["sides"], targets["centre"], num_classes)
-        return parts["class"] + parts["box"] + parts["centre"]
-
-    def decode(
-        self, outputs: Sequence[NDArray[np.float32]], fits: Sequence[Letterbox], settings: Mapping[str, Any]
-    ) -> list[list[Prediction]]:
-        known = fcos.DecodeSettings(**{name: settings[name] for name in asdict(fcos.DecodeSettings())})
-        found = fcos.decode(outputs, settings["strides"], known)
-        return [_to_predictions(one, fit) for one, fit in zip(found, fits, strict=True)]
+        return list(parts.values())
 
     def decode_settings(self) -> dict[str, Any]:
-        return {"kind": "fcos", "strides": list(_STRIDES), **asdict(fcos.DecodeSettings())}
+        return {"kind": "fcos", "strides": list(_STRIDES), **asdict(DecodeSettings())}
 
     def score(
         self, rows: Sequence[Row], predictions: Sequence[Sequence[Prediction]], labels: Sequence[str], threshold: float
@@ -90,16 +93,6 @@ class Detection:
 
     def class_rows(self) -> tuple[str, ...]:
         return ("head.classes.weight", "head.classes.bias")
-
-
-def _to_predictions(found: fcos.Detections, fit: Letterbox) -> list[Prediction]:
-    """Input pixels → shares of the image; what lies wholly in the padding is dropped."""
-    predictions = []
-    for box, score, label in zip(found.boxes, found.scores, found.classes, strict=True):
-        share = fit.to_image(box.tolist())
-        if share[2] > 0 and share[3] > 0:
-            predictions.append(Prediction(int(label), float(score), share))
-    return predictions
 
 
 IMPLEMENTATION = Detection()

@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dataloop_jobs.dataset import Dataset, Row
-from dataloop_jobs.images import Letterbox
+from dataloop_inference.predictions import Prediction
+from dataloop_jobs.dataset import Dataset, Needs, Row
+from dataloop_jobs.evaluation.scores import Scores
+from dataloop_jobs.examples import Example
+from dataloop_jobs.loss_terms import Term
 from dataloop_jobs.parameters import Parameters
-from dataloop_jobs.predictions import Prediction, Scores
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 class TaskType(Protocol):
-    """One kind of learning. All functions are pure; sizes are in pixels of the square network input."""
+    """One kind of learning. All functions are pure; sizes are in pixels of the square network input.
+
+    needs: what each label must carry. default_threshold: the score from which a prediction counts where the validation
+    split cannot say one; None where there is no such thing.
+    """
 
     name: ClassVar[str]
     primary_name: ClassVar[str]
-    needs_boxes: ClassVar[bool]
+    needs: ClassVar[Needs]
+    default_threshold: ClassVar[float | None]
     output_names: ClassVar[tuple[str, ...]]
 
     def check(self, dataset: Dataset) -> None:
@@ -37,16 +43,25 @@ class TaskType(Protocol):
     def build(self, parameters: Parameters, num_classes: int, *, pretrained: bool) -> nn.Module:
         """The network: float32 (N, 3, S, S) → list of output tensors, in the order of `output_names`."""
 
-    def targets(self, labels: NDArray[np.int64], boxes: NDArray[np.float32], size: int) -> Arrays:
-        """What the network should say about one image: arrays that can be stacked over a batch."""
+    def targets(self, example: Example, num_classes: int) -> Arrays:
+        """What the network should say about one image: arrays that can be stacked over a batch.
 
-    def loss(self, outputs: Sequence[Tensor], targets: Mapping[str, Tensor], num_classes: int) -> Tensor:
-        """Scalar to minimise."""
+        A task type that parameters.mixup allows gives float32 arrays of which any mixture is a target, too.
+        """
 
-    def decode(
-        self, outputs: Sequence[NDArray[np.float32]], fits: Sequence[Letterbox], settings: Mapping[str, Any]
-    ) -> list[list[Prediction]]:
-        """Network outputs of a batch → predictions of each image, best first. Shared by torch and ONNX Runtime."""
+    def loss(
+        self,
+        outputs: Sequence[Tensor],
+        targets: Mapping[str, Tensor],
+        num_classes: int,
+        class_weights: Tensor | None = None,
+    ) -> list[Term]:
+        """What to minimise, as terms whose totals and counts can be summed over the shares of a batch.
+
+        Always the same number of terms, each with every output in its graph or in another's, also for a batch without
+        any object. class_weights: float32 (num_classes,), only for task types that parameters.class_balance "loss"
+        allows.
+        """
 
     def decode_settings(self) -> dict[str, Any]:
         """Everything `decode` needs to know, for model.json."""

@@ -1,4 +1,4 @@
-"""The code of SageMaker jobs: run.py, dataloop_jobs/ and requirements.txt below code/{digest}/ of the artifacts bucket."""
+"""The code of SageMaker jobs below code/{digest}/ of the artifacts bucket: run.py, requirements, and two packages."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ def read_job_code(root: Path) -> JobCode | None:
         return None
     single = [path for path in (jobs / "run.py", jobs / "requirements.txt") if path.is_file()]
     files = {path.relative_to(jobs).as_posix(): path for path in [*single, *files_below(jobs / "dataloop_jobs")]}
+    inference = root / "layers" / "inference" / "python"
+    files |= {path.relative_to(inference).as_posix(): path for path in files_below(inference / "dataloop_inference")}
     whole = hashlib.sha256()
     for name in sorted(files):
         whole.update(f"{name}\0{hashlib.sha256(files[name].read_bytes()).hexdigest()}\n".encode())

@@ -27,7 +27,8 @@ class Package:
 def package(template: dict[str, Any], root: Path, bucket: str) -> Package:
     """Archive every folder that `template` names below `root`; the copy returned refers to `bucket` instead.
 
-    A layer with a BuildMethod holds third-party packages; they are in this environment already, so its content is a note.
+    A layer with a BuildMethod holds third-party packages; they are in this environment already, so what it has of its own
+    and a note are its content.
     """
     result = copy.deepcopy(template)
     objects: dict[str, bytes] = {}
@@ -55,14 +56,20 @@ def package(template: dict[str, Any], root: Path, bucket: str) -> Package:
                 properties["CodeUri"] = {"Bucket": bucket, "Key": place_folder(code)}
         elif kind == "AWS::Serverless::LayerVersion" and isinstance(properties.get("ContentUri"), str):
             built = "BuildMethod" in (resource.get("Metadata") or {})
-            key = (
-                place(_zip({"python/README": _LAYER_NOTE}), ".zip") if built else place_folder(properties["ContentUri"])
-            )
+            folder = properties["ContentUri"]
+            key = place(_zip(_own_part(root / folder)), ".zip") if built else place_folder(folder)
             properties["ContentUri"] = {"Bucket": bucket, "Key": key}
         elif kind == "AWS::Serverless::StateMachine" and isinstance(properties.get("DefinitionUri"), str):
             definition = (root / properties["DefinitionUri"]).read_bytes()
             properties["DefinitionUri"] = {"Bucket": bucket, "Key": place(definition, ".asl.json")}
     return Package(result, objects)
+
+
+def _own_part(folder: Path) -> dict[str, bytes]:
+    """What a built layer holds beside third-party packages: its folder python/, which its Makefile copies."""
+    python = folder / "python"
+    own = {f"python/{path.relative_to(python).as_posix()}": path.read_bytes() for path in files_below(python)}
+    return {"python/README": _LAYER_NOTE} | own
 
 
 def zip_folder(folder: Path) -> bytes:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ankerautotrainsdk._version import __version__
-from ankerautotrainsdk.cli import data, keys, local, models, output, releases, session, tasks
+from ankerautotrainsdk.cli import analyses, data, inference, keys, local, models, output, releases, session, tasks
 from ankerautotrainsdk.errors import DataloopError
 
 app = typer.Typer(
@@ -48,9 +48,15 @@ app.add_typer(releases.loops, name="loops")
 app.add_typer(keys.group, name="keys")
 app.command()(data.upload)
 app.command()(models.train)
+app.command()(models.recommend)
 app.command()(models.evaluate)
 app.command()(models.export)
 app.command()(models.why)
+app.command()(analyses.predict)
+app.command()(analyses.auto_annotate)
+app.command()(analyses.select)
+app.command()(analyses.sensitivity)
+app.command()(inference.infer)
 app.command()(releases.release)
 app.command()(releases.rollback)
 

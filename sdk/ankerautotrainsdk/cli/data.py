@@ -100,7 +100,7 @@ def show(dataset_id: str, as_json: Json = False) -> None:
 def create(
     name: Annotated[str, typer.Argument(help="Name of the dataset.")],
     version: Annotated[str, typer.Argument(help="Version, e.g. v1.")],
-    annotation_type: Annotated[str, typer.Option("--annotation-type", help="detection or classification.")],
+    annotation_type: Annotated[str, typer.Option("--annotation-type", help="What is learnt from it, e.g. detection.")],
     owner: Annotated[str, typer.Option("--owner")] = "",
     version_type: Annotated[str, typer.Option("--version-type")] = "train",
     remark: Annotated[str, typer.Option("--remark")] = "",

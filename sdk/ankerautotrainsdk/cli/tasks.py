@@ -10,13 +10,13 @@ from ankerautotrainsdk.cli import output
 from ankerautotrainsdk.cli.options import Cursor, Json, Limit, Timeout, use
 from ankerautotrainsdk.cli.session import open_client
 
-group = typer.Typer(help="Tasks: list, show, wait, stop.", no_args_is_help=True)
+group = typer.Typer(help="Tasks: list, show, wait, stop, download.", no_args_is_help=True)
 
 
 @group.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Option("--kind", help="build, download, train, evaluate, export, release or loop.")
+        str | None, typer.Option("--kind", help="build, train, evaluate, export, predict, select, release, loop, …")
     ] = None,
     limit: Limit = None,
     cursor: Cursor = None,
@@ -52,3 +52,18 @@ def stop(task_id: str, as_json: Json = False) -> None:
     use(as_json)
     with open_client() as client:
         output.emit(client.stop_task(task_id))
+
+
+@group.command()
+def download(
+    task_id: str,
+    name: Annotated[str, typer.Argument(help="File name as `tasks show` has it, e.g. predictions.jsonl.")],
+    directory: Annotated[str, typer.Option("--directory", "-d", help="Local folder.")] = "",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Download one file that a task made."""
+    use(as_json)
+    with open_client() as client:
+        done = client.download_task_file(task_id, name, directory, overwrite=overwrite)
+    output.emit(done, done.path)

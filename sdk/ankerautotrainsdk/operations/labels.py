@@ -41,7 +41,8 @@ class LabelCalls(Calls):
         """Store one annotation of a file; a file may have many.
 
         annotated_data: dataId (list of uids), annotationType, labelInfo [{label, bbox_xyxy in pixels, score,
-        labelType}], labelMethod, labelScope, modelName, modelVersion, bg, owner as in the document.
+        labelType}], labelMethod, labelScope, modelName, modelVersion, bg, owner as in the document. A label may have a
+        segmentation: polygons [[x1, y1, x2, y2, …], …] in pixels, or COCO's RLE {size: [height, width], counts}.
         Returns annotation_data_id, which is derived from the content: repeating is harmless.
         Raises InvalidInput (details name the field), Unauthenticated, Forbidden.
         Cost: one call.  Source: SDK `upload_annotated_data`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from ankerautotrainsdk.errors import TaskFailed, TaskStopped, TaskTimeout
 from ankerautotrainsdk.operations.base import Calls, every
@@ -23,7 +24,7 @@ class TaskCalls(Calls):
         return Task(self._transport.get(route("tasks", task_id)))
 
     def list_tasks(self, kind: str | None = None, *, limit: int | None = None, cursor: str | None = None) -> Page[Task]:
-        """One page of tasks, newest first; kind: build, download, train, evaluate, export, release, loop."""
+        """One page of tasks, newest first; of one kind: build, train, predict, …"""
         return self._page("/tasks", Task, limit=limit, cursor=cursor, kind=kind)
 
     def iter_tasks(self, kind: str | None = None) -> Iterator[Task]:
@@ -72,6 +73,10 @@ class TaskCalls(Calls):
         if raise_on_failure:
             _raise_unless_succeeded(state)
         return state
+
+    def _start(self, route_: str, body: Mapping[str, Any]) -> Task:
+        """A request that starts a task; repeated after a lost answer it is the same task."""
+        return Task(self._transport.post_keyed(route_, dict(body)))
 
     def _maybe_wait(self, task: Task, wait: bool, timeout_s: float | None) -> Task:
         return self.wait_for_task(task, timeout_s=timeout_s) if wait else task

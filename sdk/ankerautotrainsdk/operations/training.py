@@ -46,20 +46,62 @@ class TrainingCalls(TaskCalls):
         )
         return self._maybe_wait(self._start("/train", body), wait, timeout_s)
 
-    def evaluate(self, model_id: str, dataset_id: str, *, wait: bool = False, timeout_s: float | None = None) -> Task:
+    def recommend(
+        self,
+        dataset_id: str,
+        *,
+        task_type: str | None = None,
+        instance: str | None = None,
+        batch_size: int | None = None,
+        parent_model_id: str | None = None,
+    ) -> Record:
+        """Parameters for `train`, each with its reason; starts nothing.
+
+        instance: a SageMaker instance type, by default the one the service trains on. The answer: parameters, reasons
+        (parameter, value, text), steps_per_epoch, steps. Raises NotFound, InvalidInput, IllegalTransition.
+        """
+        body = without_none(
+            dataset_id=dataset_id,
+            task_type=task_type,
+            instance=instance,
+            batch_size=batch_size,
+            parent_model_id=parent_model_id,
+        )
+        return Record(self._transport.post("/training/recommendation", body))
+
+    def evaluate(
+        self,
+        model_id: str,
+        dataset_id: str,
+        *,
+        baseline_model_id: str | None = None,
+        wait: bool = False,
+        timeout_s: float | None = None,
+    ) -> Task:
         """Measure a model on the test split of a built dataset version; the task's result has the metrics.
 
+        baseline_model_id: a second model of the same task, compared on the same images: result.comparison.
         Raises NotFound, InvalidInput, IllegalTransition.
         """
-        return self._maybe_wait(
-            self._start("/evaluations", {"model_id": model_id, "dataset_id": dataset_id}), wait, timeout_s
-        )
+        body = without_none(model_id=model_id, dataset_id=dataset_id, baseline_model_id=baseline_model_id)
+        return self._maybe_wait(self._start("/evaluations", body), wait, timeout_s)
 
     def export(
-        self, model_id: str, format: str = "onnx", *, wait: bool = False, timeout_s: float | None = None
+        self,
+        model_id: str,
+        format: str = "onnx",
+        *,
+        max_drop: float | None = None,
+        wait: bool = False,
+        timeout_s: float | None = None,
     ) -> Task:
-        """Export a model and verify the export against the original on real samples. Raises NotFound, InvalidInput."""
-        return self._maybe_wait(self._start("/exports", {"model_id": model_id, "format": format}), wait, timeout_s)
+        """Export a model and verify the export against the original on real samples (docs/exports.md has the formats).
+
+        max_drop: for onnx_int8, how much of the primary metric it may lose. The task's files are the artefact
+        (download_task_file). Raises NotFound, InvalidInput.
+        """
+        body = without_none(model_id=model_id, format=format, max_drop=max_drop)
+        return self._maybe_wait(self._start("/exports", body), wait, timeout_s)
 
     def get_model(self, model_id: str) -> Model:
         """A model: name, version, status, task_type, dataset, metrics, artifacts. Raises NotFound."""
@@ -115,6 +157,3 @@ class TrainingCalls(TaskCalls):
             return Page(found.images, found.get("cursor"))
 
         return every(page)
-
-    def _start(self, route_: str, body: dict[str, Any]) -> Task:
-        return Task(self._transport.post_keyed(route_, body))

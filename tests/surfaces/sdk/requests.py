@@ -19,9 +19,10 @@ NOWHERE = "01a20474-c3f3-785a-914e-aa900e000000"
 
 
 def routes() -> list[tuple[str, str]]:
-    """(METHOD, path) of every route that functions/api_sdk declares."""
+    """(METHOD, path) of every route that functions/api_sdk and functions/infer declare."""
     found = []
-    for module in sorted((ROOT / "functions/api_sdk").glob("routes_*.py")):
+    modules = [*sorted((ROOT / "functions/api_sdk").glob("routes_*.py")), ROOT / "functions/infer/routes.py"]
+    for module in modules:
         found += [(method.upper(), path) for method, path in ROUTE.findall(module.read_text("utf-8"))]
     return found
 

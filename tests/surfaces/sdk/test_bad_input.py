@@ -13,6 +13,8 @@ from tests.surfaces.sdk.requests import NOWHERE, annotation, refused, send
 
 pytestmark = pytest.mark.stack
 FLAT = {"label": "a", "bbox_xyxy": [1, 1, 1, 1]}
+ODD = {"label": "a", "segmentation": [[1, 1, 5, 1, 5, 5, 1]]}
+SHORT = {"label": "a", "segmentation": {"size": [4, 4], "counts": [5, 2]}}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,12 @@ def dataset(stack: DeployedStack) -> str:
         ("POST", "/train", {"dataset_id": NOWHERE}),
         ("POST", "/evaluations", {"model_id": NOWHERE, "dataset_id": NOWHERE}),
         ("POST", "/exports", {"model_id": NOWHERE, "format": "onnx"}),
+        ("POST", "/predictions", {"model_id": NOWHERE, "uids": ["0" * 32]}),
+        ("POST", "/predictions", {"release": "nothing", "query": {}}),
+        ("POST", "/auto-annotations", {"release": "nothing", "uids": ["0" * 32]}),
+        ("POST", "/selections", {"model_id": NOWHERE, "query": {}, "count": 1, "strategy": "uncertainty"}),
+        ("POST", "/sensitivities", {"model_id": NOWHERE}),
+        ("POST", "/training/recommendation", {"dataset_id": NOWHERE}),
         ("POST", "/releases", {"model_id": NOWHERE}),
         ("POST", f"/releases/{NOWHERE}/approve", {}),
         ("POST", f"/releases/{NOWHERE}/reject", {"comment": "no"}),
@@ -82,6 +90,8 @@ def test_what_does_not_exist_is_not_found(stack: DeployedStack, method: str, pat
         ("POST", "/annotations", annotation("0" * 32, labelInfo=[{"label": ""}]), "labelInfo[0].label"),
         ("POST", "/annotations", annotation("0" * 32, labelInfo=[FLAT]), "labelInfo[0].bbox_xyxy"),
         ("POST", "/annotations", annotation("0" * 32, labelInfo=[{"label": "a", "score": 2}]), "labelInfo[0].score"),
+        ("POST", "/annotations", annotation("0" * 32, labelInfo=[ODD]), "labelInfo[0].segmentation[0]"),
+        ("POST", "/annotations", annotation("0" * 32, labelInfo=[SHORT]), "labelInfo[0].segmentation.counts"),
         ("POST", "/annotations", annotation("0" * 32, supersedes="x"), "supersedes"),
         ("POST", "/annotations/batch", {"items": {}}, "items"),
         ("POST", "/raw-data/batch", {}, "items"),
@@ -91,6 +101,15 @@ def test_what_does_not_exist_is_not_found(stack: DeployedStack, method: str, pat
         ("POST", "/keys", {"name": "k", "scopes": ["read"], "expires_in_days": -1}, "expires_in_days"),
         ("POST", "/train", {}, "dataset_id"),
         ("POST", "/exports", {"model_id": NOWHERE, "format": "tflite"}, "format"),
+        ("POST", "/predictions", {"model_id": NOWHERE}, "uids"),
+        ("POST", "/predictions", {"uids": ["0" * 32]}, "model_id"),
+        ("POST", "/predictions", {"model_id": NOWHERE, "query": {"from": "yesterday"}}, "query.from"),
+        ("POST", "/auto-annotations", {"release": "x", "uids": ["no uid"]}, "uids[0]"),
+        ("POST", "/auto-annotations", {"release": "x", "query": {}, "include_labelled": "yes"}, "include_labelled"),
+        ("POST", "/selections", {"query": {}, "count": 0}, "count"),
+        ("POST", "/selections", {"query": {}, "count": 1, "strategy": "best"}, "strategy"),
+        ("POST", "/sensitivities", {}, "model_id"),
+        ("POST", "/training/recommendation", {}, "dataset_id"),
         ("POST", "/loops", {"name": "x"}, "dataset_name"),
         ("POST", "/loops", {"name": "x", "dataset_name": "y", "thresholds": {"min_new": -1}}, "thresholds.min_new"),
         ("POST", f"/loops/{NOWHERE}/start", {"force": "yes"}, "force"),

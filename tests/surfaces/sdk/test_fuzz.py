@@ -20,6 +20,8 @@ NAMES = """
     datasetName datasetVersion split info uid meta extra fileMeta type items files file_name directory size_bytes sha256
     dataId labelInfo annotationType labelScope supersedes annotation_id_list dataset_id model_id task_type parameters gate
     name scopes expires_in_days query thresholds training release_name force comment bucket object_name storage_id format
+    uids from to sources regions labels limit release min_score include_labelled strategy count seed measure per_group
+    balance near_duplicates baseline_model_id
 """.split()  # noqa: SIM905
 scalars = (
     st.none()

@@ -28,16 +28,21 @@ if TYPE_CHECKING:
     from dataloop.repositories.releases import ReleaseRepository
     from dataloop.repositories.table import Table
     from dataloop.repositories.tasks import TaskRepository
+    from dataloop.services.advising import AdviceService
+    from dataloop.services.analysing import AnalysisService
     from dataloop.services.annotating import AnnotationService
     from dataloop.services.building import BuildService
+    from dataloop.services.choosing import ModelChooser
     from dataloop.services.claiming import ClaimService
     from dataloop.services.curating import DatasetService
+    from dataloop.services.gathering import GatheringService
     from dataloop.services.importing import ImportService
     from dataloop.services.job_inputs import JobInputs
     from dataloop.services.judging import JudgingService
     from dataloop.services.keyring import KeyringService
     from dataloop.services.loop_steps import LoopSteps
     from dataloop.services.looping import LoopService
+    from dataloop.services.predicting import PredictionService
     from dataloop.services.registering import RegistrationService
     from dataloop.services.releasing import ReleaseService
     from dataloop.services.sweeping import SweepService
@@ -255,6 +260,12 @@ class Services:
         )
 
     @cached_property
+    def advising(self) -> AdviceService:
+        from dataloop.services.advising import AdviceService
+
+        return AdviceService(self.training, self.stores.artifacts, self.settings)
+
+    @cached_property
     def judging(self) -> JudgingService:
         from dataloop.services.judging import JudgingService
 
@@ -262,6 +273,44 @@ class Services:
         return JudgingService(
             stores.datasets, stores.models, self.tasks, self.job_inputs, stores.artifacts, self.clock, self.settings
         )
+
+    @cached_property
+    def gathering(self) -> GatheringService:
+        from dataloop.services.gathering import GatheringService
+
+        stores = self.stores
+        return GatheringService(stores.raw_data, stores.annotations, stores.artifacts, stores.raw)
+
+    @cached_property
+    def analysing(self) -> AnalysisService:
+        from dataloop.services.analysing import AnalysisService
+        from dataloop.services.suggesting import SuggestionService
+
+        stores = self.stores
+        return AnalysisService(
+            stores.models,
+            self.choosing,
+            stores.datasets,
+            self.tasks,
+            self.gathering,
+            SuggestionService(stores.annotations, self.gathering, stores.artifacts, self.clock),
+            self.job_inputs,
+            stores.artifacts,
+            self.clock,
+            self.settings,
+        )
+
+    @cached_property
+    def choosing(self) -> ModelChooser:
+        from dataloop.services.choosing import ModelChooser
+
+        return ModelChooser(self.stores.models, self.stores.releases)
+
+    @cached_property
+    def predicting(self) -> PredictionService:
+        from dataloop.services.predicting import PredictionService
+
+        return PredictionService(self.choosing, self.stores.raw_data, self.stores.raw, self.stores.artifacts)
 
     @cached_property
     def releasing(self) -> ReleaseService:

@@ -1,5 +1,36 @@
-"""Export formats. ONNX is the canonical one (design D10)."""
+"""Export formats. ONNX is the canonical one (design D10): every other is made from it or checked against it."""
 
 from __future__ import annotations
 
-FORMATS = ("onnx",)
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """name as jobs know it; needs_own_environment: its converter does not live with the packages of training, so its
+    job installs jobs/exports/<name>.txt first. calibrates: it must see images that the model has learnt from, and may lose
+    accuracy within a limit."""
+
+    name: str
+    needs_own_environment: bool = False
+    calibrates: bool = False
+
+
+EXPORTERS = (
+    Exporter("onnx"),
+    Exporter("onnx_fp16"),
+    Exporter("onnx_int8", calibrates=True),
+    Exporter("openvino", needs_own_environment=True),
+    Exporter("coreml", needs_own_environment=True),
+    Exporter("litert", needs_own_environment=True),
+    Exporter("torchscript"),
+    Exporter("dockerfile"),
+    Exporter("paddle_inference", needs_own_environment=True),
+    Exporter("paddle_lite", needs_own_environment=True),
+)
+FORMATS = tuple(entry.name for entry in EXPORTERS)
+
+
+def by_name(name: object) -> Exporter | None:
+    """The declaration, or None."""
+    return next((entry for entry in EXPORTERS if entry.name == name), None)

@@ -9,6 +9,7 @@ from typing import Any
 from dataloop.domain.errors import InvalidInput, LimitExceeded
 from dataloop.domain.geometry import check_xyxy
 from dataloop.domain.ids import annotation_id, check_annotation_id, check_uid
+from dataloop.domain.masks import check_segmentation
 
 # Ours: one image with more objects than this is a broken export, not a photograph.
 MAX_LABELS = 10_000
@@ -16,13 +17,16 @@ MAX_DATA_IDS = 100
 MAX_TEXT = 256
 # The scope stays in the item whatever the size of the labels, and an item has room for 400 KB.
 MAX_SCOPE = 1_000
+# The labelMethod of a model's own suggestion: it counts as nobody's word where people labelled the image.
+SUGGESTION = "auto"
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """What somebody or some model says about one file (or a few).
 
-    labels: as sent, each with `label` and, for objects, `bbox_xyxy` in pixels.
+    labels: as sent, each with `label` and, for objects, `bbox_xyxy` in pixels or a `segmentation` (polygons in pixels or
+    RLE), which is kept in the one form of `check_segmentation`.
     """
 
     tenant: str
@@ -38,6 +42,10 @@ class Annotation:
     owner: str
     created_at: str
     supersedes: str | None = None
+
+    @property
+    def is_suggestion(self) -> bool:
+        return self.method == SUGGESTION
 
     @property
     def label_names(self) -> frozenset[str]:
@@ -64,7 +72,9 @@ def _label(entry: object, field: str) -> Mapping[str, Any]:
     is_number = isinstance(score, int | float) and not isinstance(score, bool)
     if score is not None and not (is_number and 0 <= score <= 1):
         raise InvalidInput(f"{field}.score", "must be a number from 0 to 1", score)
-    return dict(entry)
+    if entry.get("segmentation") is None:
+        return dict(entry)
+    return dict(entry) | {"segmentation": check_segmentation(entry["segmentation"], f"{field}.segmentation")}
 
 
 def make_annotation(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from dataloop.domain.annotations import Annotation
 from dataloop.domain.canonical import canonical_json, digest
-from dataloop.domain.geometry import normalise
+from dataloop.domain.geometry import Box, extent_of, normalise, normalise_rings
+from dataloop.domain.masks import extent_of_mask
 from dataloop.domain.raw_data import Location, RawData
 from dataloop.domain.splits import SplitPolicy, lookup
 
 FORMAT = 1
+# What each label must carry to be of use to a type of annotation. A mask has a box, too: its extent.
+Needs = Literal["nothing", "box", "mask"]
 # How many ids a report spells out; the counts are always complete.
 REPORT_IDS = 100
 # Metadata that becomes a slice in evaluation, by its name in the manifest.
@@ -51,12 +54,13 @@ class JoinReport:
 
 
 def fragments(
-    annotation: Annotation, raws: Mapping[str, RawData], report: JoinReport, *, needs_boxes: bool = False
+    annotation: Annotation, raws: Mapping[str, RawData], report: JoinReport, *, needs: Needs = "nothing"
 ) -> Iterator[dict[str, Any]]:
     """One fragment per image the annotation speaks of: the image's facts and this annotation's labels.
 
-    Notes in the report: missing_object (no sound object yet), not_an_image, clipped_box, dropped_box (wholly outside
-    the image), label_without_box (where the annotation's type is about objects).
+    Notes in the report: missing_object (no sound object yet), not_an_image; clipped_box and clipped_mask (cut to the
+    image); dropped_box and dropped_mask (wholly outside it), wrong_mask_size (an RLE of another size than the image);
+    label_without_box, label_without_mask (where the annotation's type needs one).
     """
     for uid in annotation.data_ids:
         raw = raws.get(uid)
@@ -67,7 +71,7 @@ def fragments(
         if raw.facts.type != "image" or not width or not height:
             report.note("not_an_image", annotation.id)
             continue
-        found = (_label_row(annotation.id, label, (width, height), report, needs_boxes) for label in annotation.labels)
+        found = (_label_row(annotation.id, label, (width, height), report, needs) for label in annotation.labels)
         labels = sorted((row for row in found if row is not None), key=canonical_json)
         location = raw.location
         assert location is not None  # is_usable says so
@@ -91,21 +95,62 @@ def fragments(
 
 
 def _label_row(
-    annotation_id: str, label: Mapping[str, Any], size: tuple[int, int], report: JoinReport, needs_boxes: bool
+    annotation_id: str, label: Mapping[str, Any], size: tuple[int, int], report: JoinReport, needs: Needs
 ) -> dict[str, Any] | None:
-    """One label with its box in fractions, or None when nothing of it can be used."""
+    """One label with its box and mask in fractions, or None when nothing of it can be used.
+
+    A mask that cannot be used is left out; the label stays where the box that was sent with it is enough.
+    """
     row = {"label": str(label["label"]), "box": None, "score": _score(label)}
-    if label.get("bbox_xyxy") is None:
-        if needs_boxes:
-            report.note("label_without_box", annotation_id)
-        return None if needs_boxes else row
-    box = normalise(label["bbox_xyxy"], *size)
-    if box is None:
-        report.note("dropped_box", annotation_id)
+    sent_mask, sent_box = label.get("segmentation"), label.get("bbox_xyxy")
+    mask = {} if sent_mask is None else _mask_row(annotation_id, sent_mask, size, report)
+    if mask and label.get("iscrowd"):
+        mask["crowd"] = True
+    if needs == "mask" and sent_mask is None:
+        report.note("label_without_mask", annotation_id)
+    if not mask and (needs == "mask" or (sent_mask is not None and sent_box is None)):
         return None
-    if box.clipped:
-        report.note("clipped_box", annotation_id)
-    return row | {"box": box.as_list()}
+    if sent_box is not None:
+        box = normalise(sent_box, *size)
+        if box is None:
+            report.note("dropped_box", annotation_id)
+            return None
+        if box.clipped:
+            report.note("clipped_box", annotation_id)
+        return row | {"box": box.as_list()} | mask
+    if mask:
+        return row | {"box": _extent(mask).as_list()} | mask
+    if needs == "box":
+        report.note("label_without_box", annotation_id)
+    return None if needs == "box" else row
+
+
+def _mask_row(annotation_id: str, sent: Any, size: tuple[int, int], report: JoinReport) -> dict[str, Any]:
+    """{"polygons": …} in fractions or {"mask": …}, or nothing when it does not fit the image."""
+    width, height = size
+    if isinstance(sent, Mapping):
+        if list(sent["size"]) != [height, width]:
+            report.note("wrong_mask_size", annotation_id)
+            return {}
+        return {"mask": {"size": [height, width], "counts": sent["counts"]}}
+    polygons, is_clipped = normalise_rings(sent, width, height)
+    if not polygons:
+        report.note("dropped_mask", annotation_id)
+        return {}
+    if is_clipped:
+        report.note("clipped_mask", annotation_id)
+    return {"polygons": polygons}
+
+
+def _extent(mask: Mapping[str, Any]) -> Box:
+    """The box around a row's mask."""
+    if "polygons" in mask:
+        box = normalise(extent_of(mask["polygons"]), 1, 1)
+    else:
+        height, width = mask["mask"]["size"]
+        box = normalise(extent_of_mask(mask["mask"]), width, height)
+    assert box is not None  # a mask of a row encloses something
+    return box
 
 
 def _score(label: Mapping[str, Any]) -> float | None:
@@ -157,14 +202,13 @@ def merge_fragments(parts: Iterable[Mapping[str, Any]], policy: SplitPolicy) -> 
     first = kept[0]
     uid, image, meta = first["uid"], first["image"], first["meta"]
     split, group = policy.split_of(uid, meta)
-    attributes = {name: lookup(meta, path) for name, path in ATTRIBUTES.items()}
     row = {
         "uid": uid,
         "sha256": image["sha256"],
         "width": image["width"],
         "height": image["height"],
         "group": group,
-        "attributes": {name: value for name, value in attributes.items() if isinstance(value, str | int | float)},
+        "attributes": attributes_of(meta),
         "annotations": [part["annotation"] for part in kept],
     }
     item = {
@@ -172,6 +216,12 @@ def merge_fragments(parts: Iterable[Mapping[str, Any]], policy: SplitPolicy) -> 
         "annotations": [{**part["annotation"], **part["full"], "data_id": uid} for part in kept],
     }
     return ImageRow(split, row, first["object"], item, tuple(sorted(replaced)))
+
+
+def attributes_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a file's metadata becomes a slice; what is missing or no plain value is left out."""
+    found = {name: lookup(meta, path) for name, path in ATTRIBUTES.items()}
+    return {name: value for name, value in found.items() if isinstance(value, str | int | float)}
 
 
 def version_digest(file_digests: Mapping[str, str], labels: Iterable[str]) -> str:

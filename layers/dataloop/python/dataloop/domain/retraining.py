@@ -33,21 +33,27 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which annotations feed a loop; an empty field matches everything."""
+    """Which annotations feed a loop; an empty field matches everything.
+
+    suggestions: whether a model's own suggestions (method `auto`) are new labels too. They are not unless asked: a
+    teacher's output would start the training of its own successor.
+    """
 
     annotation_type: str = ""
     labels: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     regions: tuple[str, ...] = ()
+    suggestions: bool = False
 
     def matches(self, annotation: Annotation, raw: RawData | None, same_type: Callable[[str, str], bool] = eq) -> bool:
-        """same_type: which words for a type of annotation mean the same."""
+        """same_type(wanted, given): do annotations of the given type say what the wanted one is about?"""
         meta = (raw.meta or {}) if raw else {}
         is_type = not self.annotation_type or same_type(self.annotation_type, annotation.type)
         has_label = not self.labels or bool(annotation.label_names & set(self.labels))
         is_source = not self.sources or lookup(meta, "sourceInfo.type") in self.sources
         is_region = not self.regions or meta.get("region") in self.regions
-        return is_type and has_label and is_source and is_region
+        counts = self.suggestions or not annotation.is_suggestion
+        return counts and is_type and has_label and is_source and is_region
 
     @property
     def needs_metadata(self) -> bool:
@@ -166,4 +172,7 @@ def make_query(value: object) -> Query:
         if not isinstance(entries, list | tuple) or not all(isinstance(entry, str) for entry in entries):
             raise InvalidInput(f"query.{name}", "must be a list of texts", entries)
         lists[name] = tuple(entries)
-    return Query(annotation_type=kind, **lists)
+    suggestions = value.get("suggestions", False)
+    if not isinstance(suggestions, bool):
+        raise InvalidInput("query.suggestions", "must be true or false", suggestions)
+    return Query(annotation_type=kind, suggestions=suggestions, **lists)

@@ -15,6 +15,10 @@ MACHINES = {
     "train": "training",
     "evaluate": "evaluation",
     "export": "model_export",
+    "predict": "analysis",
+    "select": "analysis",
+    "auto_annotate": "analysis",
+    "sensitivity": "analysis",
     "release": "release",
     "loop": "retrain_loop",
 }
@@ -48,6 +52,11 @@ class Task:
         """The name that makes starting twice the same as starting once (design §6.2)."""
         suffix = "" if self.attempt == 1 else f"-{self.attempt}"
         return f"{self.kind}-{self.id}{suffix}"
+
+    @property
+    def job_name(self) -> str:
+        """The execution's name as SageMaker takes it: letters, digits and dashes."""
+        return self.execution_name.replace("_", "-")
 
     @property
     def is_ended(self) -> bool:

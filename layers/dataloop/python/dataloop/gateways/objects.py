@@ -68,9 +68,9 @@ class Bucket:
         except (ClientError, BotoCoreError) as error:
             raise Unavailable(f"S3 upload of {key}: {error}") from error
 
-    def get(self, key: str) -> bytes:
-        """The whole object. Raises NotFound."""
-        return self._read(key)
+    def get(self, key: str, version_id: str | None = None) -> bytes:
+        """The whole object, or one version of it. Raises NotFound."""
+        return self._read(key, **({"VersionId": version_id} if version_id and version_id != "null" else {}))
 
     def get_range(self, key: str, start: int, length: int, version_id: str | None = None) -> bytes:
         """Bytes start … start+length-1 (fewer at the end, none behind it). Raises NotFound."""

@@ -141,6 +141,7 @@ def _loop(item: Item) -> Loop:
             labels=tuple(query["labels"]),
             sources=tuple(query["sources"]),
             regions=tuple(query["regions"]),
+            suggestions=bool(query.get("suggestions")),  # loops of earlier releases have no such field
         ),
         thresholds=Thresholds(**item["thresholds"]),
         gate=Gate(**item["gate"]),

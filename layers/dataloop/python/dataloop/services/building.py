@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from dataloop.domain.annotations import Annotation
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
-from dataloop.domain.manifest import JoinReport, fragments
+from dataloop.domain.manifest import JoinReport, Needs, fragments
 from dataloop.domain.raw_data import RawData
 from dataloop.domain.tasks import Task
 from dataloop.domain.times import to_text
@@ -36,7 +36,9 @@ YOUNG_S = 60
 SETTLING_PAUSES = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 # Label names, statistics and per-class metrics live in items of at most 400 KB; 1,500 names use half of that.
 MAX_LABEL_NAMES = 1500
-PART_IDS = 1000  # ids per map item (design §6.3): ten BatchGets, a second of Lambda
+PART_IDS = 1000  # ids per map item (design §6.3): some seconds of Lambda
+# Annotations in memory at a time. Of the largest (4 MB of polygons each), 25 take 0.8 GB with their rows; a step has 2 GB.
+JOINED_AT_ONCE = 25
 
 
 class BuildService:
@@ -142,12 +144,30 @@ class BuildService:
         return {"bucket": self._artifacts.name, "parts_prefix": f"{prefix}/parts/", "parts": parts, "ids": total}
 
     def join(self, tenant: str, task_id: str, part_key: str) -> dict[str, Any]:
-        """Read a part's annotations and raw data and write its rows, sorted by image. Reads: 1 call per 100 items."""
+        """Read a part's annotations and raw data and write its rows, sorted by image. Reads: 1 call per 25 items."""
         ids: list[str] = json.loads(self._artifacts.get(part_key))
         prefix, name = part_key.rsplit("/parts/", 1)
-        annotations = self._annotations.get_many(tenant, ids, consistent=True)
-        raws = self._arrived(tenant, annotations.values())
         report = JoinReport()
+        count = 0
+        pauses = iter(SETTLING_PAUSES)  # for the whole part: the files of all batches settle in the same seconds
+        with tempfile.TemporaryDirectory() as folder:
+            paths = []
+            for start in range(0, len(ids), JOINED_AT_ONCE):
+                rows = self._rows(tenant, ids[start : start + JOINED_AT_ONCE], pauses, report)
+                paths.append(Path(folder, f"rows-{start}"))
+                paths[-1].write_bytes(b"".join(row + b"\n" for row in rows))
+                count += len(rows)
+            shard = Path(folder, "shard")
+            with shard.open("wb") as target:
+                target.writelines(line + b"\n" for line in merged_lines(paths, Path(folder)))
+            self._artifacts.upload(shard, f"{prefix}/shards/{name}")
+        self._artifacts.put(f"{prefix}/reports/{name}", canonical_json(report.to_json()))
+        return {"rows": count}
+
+    def _rows(self, tenant: str, ids: list[str], pauses: Iterator[float], report: JoinReport) -> list[bytes]:
+        """Sorted lines "uid, annotation id, fragment" of some annotations."""
+        annotations = self._annotations.get_many(tenant, ids, consistent=True)
+        raws = self._arrived(tenant, annotations.values(), pauses)
         rows: list[bytes] = []
         for id in ids:
             if id not in annotations:
@@ -155,15 +175,11 @@ class BuildService:
                 continue
             rows.extend(
                 f"{fragment['uid']}\t{id}\t".encode() + canonical_json(fragment)
-                for fragment in fragments(annotations[id], raws, report, needs_boxes=_needs_boxes(annotations[id]))
+                for fragment in fragments(annotations[id], raws, report, needs=_needs(annotations[id]))
             )
-        rows.sort()
-        body = b"".join(row + b"\n" for row in rows)
-        self._artifacts.put(f"{prefix}/shards/{name}", body, "application/jsonl")
-        self._artifacts.put(f"{prefix}/reports/{name}", canonical_json(report.to_json()))
-        return {"rows": len(rows)}
+        return sorted(rows)
 
-    def _arrived(self, tenant: str, annotations: Collection[Annotation]) -> dict[str, RawData]:
+    def _arrived(self, tenant: str, annotations: Collection[Annotation], pauses: Iterator[float]) -> dict[str, RawData]:
         """The raw data that annotations speak of, after a short wait for files whose S3 event is still on its way.
 
         Whoever uploads, labels and builds at once is quicker than the event, and a build freezes what it finds. Only
@@ -174,9 +190,9 @@ class BuildService:
         found = self._raw_data.get_many(
             tenant, {uid for entry in annotations for uid in entry.data_ids}, consistent=True
         )
-        for pause_s in SETTLING_PAUSES:
-            waiting = {uid for uid in hoped_for if uid not in found or found[uid].facts is None}
-            if not waiting:
+        while waiting := {uid for uid in hoped_for if uid not in found or found[uid].facts is None}:
+            pause_s = next(pauses, None)
+            if pause_s is None:
                 break
             self._clock.sleep(pause_s)
             found |= self._raw_data.get_many(tenant, waiting, consistent=True)
@@ -282,6 +298,6 @@ class BuildService:
         return f"{task.tenant}/manifests/{version.id}"
 
 
-def _needs_boxes(annotation: Annotation) -> bool:
+def _needs(annotation: Annotation) -> Needs:
     kind = task_types.of_annotation_type(annotation.type)
-    return kind is not None and kind.needs_boxes
+    return "nothing" if kind is None else kind.needs

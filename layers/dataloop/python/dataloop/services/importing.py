@@ -14,6 +14,7 @@ from typing import Any
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.ids import derived_uuid, uid_of
+from dataloop.domain.masks import check_segmentation
 from dataloop.domain.raw_data import is_key, key_of, split_key
 from dataloop.gateways.objects import Bucket
 from dataloop.gateways.queues import Queue
@@ -28,6 +29,8 @@ MAX_COCO_BYTES = 40 * 1024 * 1024
 MAX_COCO_IMAGES = 50_000
 HEADS_AT_ONCE = 16
 BATCH = 100
+# Lines with fine outlines may have 4 MB each: as objects, and once more as annotations, a batch takes ten times this.
+BATCH_BYTES = 16 * 1024 * 1024
 # Waits for files that the annotations name and that are not there yet: 30 s doubled up to 15 min, about two hours.
 FIRST_DELAY_S = 30
 MAX_ATTEMPTS = 12
@@ -106,15 +109,18 @@ class ImportService:
             stored, stream = self._raw.open(key, version_id)
             if stored.size_bytes > MAX_COCO_BYTES:
                 raise LimitExceeded("annotation file: bytes", MAX_COCO_BYTES, stored.size_bytes)
-            bodies = self._coco(tenant, name, stream.read(), report)
+            # The whole file is in memory anyway: its annotations have no size of their own.
+            bodies = ((0, body) for body in self._coco(tenant, name, stream.read(), report))
         else:
             raise InvalidInput("annotation file", "must be COCO .json or our .jsonl", name)
         batch: list[Mapping[str, Any]] = []
-        for body in bodies:
+        size = 0
+        for size_bytes, body in bodies:
             batch.append(body)
-            if len(batch) == BATCH:
+            size += size_bytes
+            if len(batch) == BATCH or size >= BATCH_BYTES:
                 self._register(tenant, batch, report)
-                batch = []
+                batch, size = [], 0
         if batch:
             self._register(tenant, batch, report)
         return report
@@ -127,8 +133,8 @@ class ImportService:
                 report.registered += 1
 
     @staticmethod
-    def _jsonl(lines: Iterator[bytes], report: ImportReport) -> Iterator[Mapping[str, Any]]:
-        """One annotation object of seed 000 per line."""
+    def _jsonl(lines: Iterator[bytes], report: ImportReport) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """One annotation object of seed 000 per line, with the line's size in bytes."""
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
@@ -138,12 +144,12 @@ class ImportService:
                 report.problem(f"line {number}", f"is not JSON: {error}")
                 continue
             if isinstance(body, Mapping):
-                yield body
+                yield len(line), body
             else:
                 report.problem(f"line {number}", "is not an object")
 
     def _coco(self, tenant: str, name: str, data: bytes, report: ImportReport) -> Iterator[Mapping[str, Any]]:
-        """One annotation per image with all its boxes. Raises InvalidInput for anything that is not COCO."""
+        """One annotation per image with all its labels. Raises InvalidInput for anything that is not COCO."""
         try:
             coco = json.loads(data)
         except (ValueError, RecursionError) as error:
@@ -151,17 +157,19 @@ class ImportService:
         if not isinstance(coco, Mapping) or not isinstance(coco.get("images"), list):
             raise InvalidInput("annotation file", "is not COCO: it has no list `images`")
         names = {entry.get("id"): entry.get("name") for entry in _objects(coco, "categories")}
-        boxes: dict[Any, list[dict[str, Any]]] = {}
-        for entry in _objects(coco, "annotations"):
-            label = _coco_label(entry, names)
-            if isinstance(label, str):
-                report.problem(f"annotation {entry.get('id')}", label)
+        entries, images = _objects(coco, "annotations"), _objects(coco, "images")
+        has_objects = any(entry.get("bbox") or entry.get("segmentation") for entry in entries)
+        labels: dict[Any, list[dict[str, Any]]] = {}
+        for entry in entries:
+            try:
+                label = _coco_label(entry, names, has_objects)
+            except (InvalidInput, LimitExceeded) as error:
+                report.problem(f"annotation {entry.get('id')}", str(error))
             else:
-                boxes.setdefault(entry.get("image_id"), []).append(label)
-        known = {entry.get("id") for entry in _objects(coco, "images")}
-        for image_id in boxes.keys() - known:
+                labels.setdefault(entry.get("image_id"), []).append(label)
+        for image_id in labels.keys() - {entry.get("id") for entry in images}:
             report.problem(f"image {image_id}", "is not among the images")
-        images = _objects(coco, "images")
+        kind = coco.get("annotationType") or _coco_type(images, labels, has_objects)
         if len(images) > MAX_COCO_IMAGES:
             raise LimitExceeded("annotation file: images", MAX_COCO_IMAGES, len(images))
         with ThreadPoolExecutor(HEADS_AT_ONCE) as pool:
@@ -169,7 +177,7 @@ class ImportService:
         seen: set[Any] = set()
         for image, uid in zip(images, uids, strict=True):
             if image.get("id") in seen:
-                # Whose boxes are they? The first image of an id keeps them.
+                # Whose labels are they? The first image of an id keeps them.
                 report.problem(f"image {image.get('id')}", f"{image.get('file_name')!r} has an id that came before")
                 continue
             seen.add(image.get("id"))
@@ -178,8 +186,8 @@ class ImportService:
                 continue
             yield {
                 "dataId": [uid],
-                "annotationType": "detection",
-                "labelInfo": boxes.get(image.get("id"), []),
+                "annotationType": kind,
+                "labelInfo": labels.get(image.get("id"), []),
                 "labelMethod": "import",
             }
 
@@ -228,24 +236,51 @@ def _objects(coco: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return entries
 
 
-def _coco_label(entry: Mapping[str, Any], names: Mapping[Any, Any]) -> dict[str, Any] | str:
-    """A label in our words, or what is wrong with the entry."""
+def _coco_type(
+    images: Sequence[Mapping[str, Any]], labels: Mapping[Any, Sequence[Mapping[str, Any]]], has_objects: bool
+) -> str:
+    """What a file is about that does not say so by an `annotationType` of its own."""
+    if not labels:
+        return "detection"
+    if not has_objects:
+        is_one_each = all(len(labels.get(image.get("id"), ())) == 1 for image in images)
+        return "classification" if is_one_each else "multilabel_classification"
+    has_masks = all("segmentation" in label for found in labels.values() for label in found)
+    return "instance_segmentation" if has_masks else "detection"
+
+
+def _coco_label(entry: Mapping[str, Any], names: Mapping[Any, Any], has_objects: bool) -> dict[str, Any]:
+    """A label in our words. has_objects: the file is about objects, so each entry needs a box or a segmentation.
+
+    Raises InvalidInput, LimitExceeded.
+    """
     label = names.get(entry.get("category_id"))
     if not isinstance(label, str):
-        return f"category {entry.get('category_id')!r} is not among the categories"
-    box = entry.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
-        return "bbox must be [x, y, width, height]"
-    x, y, width, height = box
-    if not (width > 0 and height > 0):
-        return "bbox needs a width and a height above 0"
-    try:
-        canonical_json(box)
-    except ValueError:
-        return "bbox must hold finite numbers"
-    found: dict[str, Any] = {"label": label, "bbox_xyxy": [x, y, x + width, y + height]}
+        raise InvalidInput("category_id", "is not among the categories", entry.get("category_id"))
+    found: dict[str, Any] = {"label": label}
+    # Tools that have no box or no mask to say may write an empty list.
+    box, segmentation = entry.get("bbox") or None, entry.get("segmentation") or None
+    if box is not None or (has_objects and segmentation is None):
+        found["bbox_xyxy"] = _coco_box(box)
+    if segmentation is not None:
+        # Kept as it came: the copy in our form is made when the annotation is, a hundred at a time.
+        check_segmentation(segmentation, "segmentation")
+        found["segmentation"] = segmentation
     if entry.get("iscrowd"):
         found["iscrowd"] = 1
     if isinstance(entry.get("score"), int | float):
         found["score"] = entry["score"]
     return found
+
+
+def _coco_box(box: object) -> list[float]:
+    if not isinstance(box, list) or len(box) != 4 or not all(isinstance(value, int | float) for value in box):
+        raise InvalidInput("bbox", "must be [x, y, width, height]", box)
+    x, y, width, height = box
+    if not (width > 0 and height > 0):
+        raise InvalidInput("bbox", "needs a width and a height above 0", box)
+    try:
+        canonical_json(box)
+    except ValueError:
+        raise InvalidInput("bbox", "must hold finite numbers", box) from None
+    return [x, y, x + width, y + height]

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.gateways.objects import Bucket
+
+# Ours: what a quantiser measures its ranges on (jobs/dataloop_jobs/exporters/onnx_int8.py reads no more).
+CALIBRATION_IMAGES = 100
 
 
 class JobInputs:
@@ -34,19 +38,30 @@ class JobInputs:
                 self._artifacts.copy(f"{source}/{name}", f"{target}/{name}")
         else:
             self._artifacts.copy(f"{frozen}/test.jsonl", f"{target}/test.jsonl")
-            held_back = self._without_test(source, frozen, target)
+            held_back = self._without_test(source, frozen, target, ("train.jsonl", "val.jsonl"))
         self._put(f"{target}/label_map.json", {"labels": sorted(labels)})
         self._put(f"{target}/spec.json", dict(spec) | {"held_back": held_back})
 
-    def _without_test(self, source: str, frozen: str, target: str) -> int:
+    def for_validation(
+        self, target: str, version: DatasetVersion, test: DatasetVersion, labels: list[str], spec: Mapping[str, Any]
+    ) -> None:
+        """The val split of one version alone, without what is in the frozen test set: choices made on it leak nothing."""
+        source = f"{version.manifest_prefix}"
+        held_back = self._without_test(source, f"{test.manifest_prefix}", target, ("val.jsonl",), keep_test=False)
+        self._put(f"{target}/label_map.json", {"labels": sorted(set(labels) | set(self._labels(source)))})
+        self._put(f"{target}/spec.json", dict(spec) | {"held_back": held_back})
+
+    def _without_test(
+        self, source: str, frozen: str, target: str, names: tuple[str, ...], *, keep_test: bool = True
+    ) -> int:
         uids, groups = set(), set()
         for line in self._artifacts.lines(f"{frozen}/test.jsonl"):
             row = json.loads(line)
             uids.add(row["uid"])
             groups.add(row["group"])
-        held_back, kept = 0, set(uids)
+        held_back, kept = 0, set(uids) if keep_test else set()
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("train.jsonl", "val.jsonl"):
+            for name in names:
                 path = Path(folder, name)
                 with path.open("wb") as file:
                     for line in self._artifacts.lines(f"{source}/{name}"):
@@ -60,13 +75,34 @@ class JobInputs:
             self._objects([source, frozen], kept, target, Path(folder))
         return held_back
 
-    def for_test(self, target: str, test: DatasetVersion, labels: list[str], spec: Mapping[str, Any]) -> None:
-        """The test split of one version alone, with the labels of the model that will be judged by it."""
+    def for_test(
+        self,
+        target: str,
+        test: DatasetVersion,
+        labels: list[str],
+        spec: Mapping[str, Any],
+        calibration: DatasetVersion | None = None,
+    ) -> None:
+        """The test split of one version alone, with the labels of the model that will be judged by it.
+
+        calibration: a version whose first training images come too, as train.jsonl: what a quantiser looks at.
+        """
         frozen = f"{test.manifest_prefix}"
         self._artifacts.copy(f"{frozen}/test.jsonl", f"{target}/test.jsonl")
-        uids = {json.loads(line)["uid"] for line in self._artifacts.lines(f"{frozen}/test.jsonl")}
+        tested = [json.loads(line) for line in self._artifacts.lines(f"{frozen}/test.jsonl")]
+        uids, sources = {row["uid"] for row in tested}, [frozen]
+        if calibration is not None:
+            sources.append(f"{calibration.manifest_prefix}")
+            groups = {row["group"] for row in tested}
+            lines = self._artifacts.lines(f"{calibration.manifest_prefix}/train.jsonl")
+            rows = ((line, json.loads(line)) for line in lines)
+            # Rows are in order of uids, which are digests: the first ones are a sample.
+            free = (pair for pair in rows if pair[1]["uid"] not in uids and pair[1]["group"] not in groups)
+            taken = list(islice(free, CALIBRATION_IMAGES))
+            self._artifacts.put(f"{target}/train.jsonl", b"".join(line + b"\n" for line, _ in taken))
+            uids = uids | {row["uid"] for _, row in taken}
         with tempfile.TemporaryDirectory() as folder:
-            self._objects([frozen], uids, target, Path(folder))
+            self._objects(sources, uids, target, Path(folder))
         self._put(f"{target}/label_map.json", {"labels": sorted(set(labels) | set(self._labels(frozen)))})
         self._put(f"{target}/spec.json", spec)
 
@@ -92,3 +128,26 @@ class JobInputs:
 
     def _put(self, key: str, value: object) -> None:
         self._artifacts.put(key, canonical_json(value))
+
+
+def processing_inputs(*, code: str, dataset: str, images: str, **models: str | None) -> list[dict[str, Any]]:
+    """ProcessingInputs of CreateProcessingJob; images: the URI of a manifest; models: folders by input name.
+
+    SageMaker refuses an input without a location, so there is none for a model that is None.
+    """
+    folders = {"code": code, "dataset": dataset} | {name: uri for name, uri in models.items() if uri is not None}
+    found = [_input(name, uri, "S3Prefix") for name, uri in folders.items()]
+    return [*found[:2], _input("images", images, "ManifestFile"), *found[2:]]
+
+
+def _input(name: str, uri: str, kind: str) -> dict[str, Any]:
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri": uri,
+            "LocalPath": f"/opt/ml/processing/input/{name}",
+            "S3DataType": kind,
+            "S3InputMode": "File",
+            "S3DataDistributionType": "FullyReplicated",
+        },
+    }

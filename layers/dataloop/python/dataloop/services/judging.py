@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dataloop.catalog.exporters import FORMATS
+from dataloop.catalog import exporters
+from dataloop.domain.analyses import check_share
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
+from dataloop.domain.metrics import compact
 from dataloop.domain.models import Evaluation, Model
 from dataloop.domain.tasks import Task
 from dataloop.gateways.objects import Bucket
 from dataloop.repositories.datasets import DatasetRepository
 from dataloop.repositories.models import ModelRepository
 from dataloop.services.clock import Clock
-from dataloop.services.job_inputs import JobInputs
+from dataloop.services.job_inputs import JobInputs, processing_inputs
 from dataloop.services.tracking import TaskService
-from dataloop.services.training import compact
 from dataloop.settings import Settings
 
 MAX_RUNTIME_S = 4 * 3600
@@ -44,23 +45,51 @@ class JudgingService:
         self._settings = settings
 
     def request_evaluation(
-        self, tenant: str, model_id: str, version_id: str, *, task_id: str | None = None, parent_id: str | None = None
+        self,
+        tenant: str,
+        model_id: str,
+        version_id: str,
+        *,
+        baseline_model_id: object = None,
+        task_id: str | None = None,
+        parent_id: str | None = None,
     ) -> Task:
-        """Raises NotFound, IllegalTransition (model not trained, version not built)."""
-        self._completed(tenant, model_id)
+        """baseline_model_id: a second model, judged on the same images and compared with the first.
+
+        Raises NotFound, IllegalTransition (model not trained, version not built), InvalidInput(baseline_model_id).
+        """
+        model = self._completed(tenant, model_id)
         self._ready(tenant, version_id)
         wish = {"model_id": model_id, "version_id": version_id}
+        if baseline_model_id is not None:
+            baseline = self._baseline(tenant, model, baseline_model_id)
+            wish["baseline_model_id"] = baseline.id
         task = self._tasks.create(tenant, "evaluate", f"Model#{model_id}", wish, id=task_id, parent_id=parent_id)
         return task if parent_id else self._tasks.start(task)
 
     def request_export(
-        self, tenant: str, model_id: str, format: object, *, task_id: str | None = None, parent_id: str | None = None
+        self,
+        tenant: str,
+        model_id: str,
+        format: object,
+        *,
+        max_drop: object = None,
+        task_id: str | None = None,
+        parent_id: str | None = None,
     ) -> Task:
-        """Raises NotFound, IllegalTransition, InvalidInput(format)."""
-        if format not in FORMATS:
-            raise InvalidInput("format", f"must be one of {', '.join(FORMATS)}", format)
+        """max_drop: how much of the primary metric a format that rounds may lose (0 to 1; the job's own limit if None).
+
+        Raises NotFound, IllegalTransition, InvalidInput(format, max_drop).
+        """
+        exporter = exporters.by_name(format)
+        if exporter is None:
+            raise InvalidInput("format", f"must be one of {', '.join(exporters.FORMATS)}", format)
         self._completed(tenant, model_id)
-        wish = {"model_id": model_id, "format": format}
+        wish: dict[str, Any] = {"model_id": model_id, "format": format}
+        if max_drop is not None:
+            wish["max_drop"] = check_share(max_drop, "max_drop")
+            if not exporter.calibrates:
+                raise InvalidInput("max_drop", f"{format} must compute the same: it may lose nothing", max_drop)
         task = self._tasks.create(tenant, "export", f"Model#{model_id}", wish, id=task_id, parent_id=parent_id)
         return task if parent_id else self._tasks.start(task)
 
@@ -69,7 +98,9 @@ class JudgingService:
         task = self._tasks.begin(self._tasks.read(tenant, task_id), "evaluate")
         model = self._completed(tenant, str(task.parameters["model_id"]))
         test = self._ready(tenant, str(task.parameters["version_id"]))
-        return self._job(task, model, test, f"{tenant}/evaluations/{task.id}")
+        baseline_id = task.parameters.get("baseline_model_id")
+        baseline = self._completed(tenant, str(baseline_id)) if baseline_id else None
+        return self._job(task, model, test, f"{tenant}/evaluations/{task.id}", baseline)
 
     def record_evaluation(self, tenant: str, task_id: str) -> dict[str, Any]:
         """Keep the numbers the job left."""
@@ -81,7 +112,10 @@ class JudgingService:
         self._models.put_evaluation(
             Evaluation(tenant, model_id, test.id, str(test.digest), metrics, prefix, self._clock.text(), task.id)
         )
-        self._tasks.succeed(task, {"model_id": model_id, "version_id": test.id, "metrics": metrics})
+        result = {"model_id": model_id, "version_id": test.id, "metrics": metrics}
+        if task.parameters.get("baseline_model_id"):
+            result["comparison"] = json.loads(self._artifacts.get(f"{prefix}/comparison.json"))
+        self._tasks.succeed(task, result | {"files": self._tasks.files_below(prefix)})
         return {"model_id": model_id, "metrics": metrics["primary"]}
 
     def prepare_export(self, tenant: str, task_id: str) -> dict[str, Any]:
@@ -89,8 +123,15 @@ class JudgingService:
         task = self._tasks.begin(self._tasks.read(tenant, task_id), "export")
         model = self._completed(tenant, str(task.parameters["model_id"]))
         test = self._ready(tenant, str(model.test["version_id"]))
-        job = self._job(task, model, test, f"{tenant}/exports/{task.id}")
-        return job | {"environment": {"EXPORT_FORMAT": str(task.parameters["format"])}}
+        exporter = exporters.by_name(task.parameters["format"])
+        calibration = None
+        if exporter is not None and exporter.calibrates:
+            calibration = self._ready(tenant, str(model.dataset["version_id"]))
+        job = self._job(task, model, test, f"{tenant}/exports/{task.id}", calibration=calibration)
+        environment = {"EXPORT_FORMAT": str(task.parameters["format"])}
+        if task.parameters.get("max_drop") is not None:
+            environment["EXPORT_MAX_DROP"] = str(float(task.parameters["max_drop"]))
+        return job | {"environment": environment}
 
     def record_export(self, tenant: str, task_id: str) -> dict[str, Any]:
         """Offer the artefacts. Their verification passed, or the job would have failed."""
@@ -104,27 +145,30 @@ class JudgingService:
         self._tasks.succeed(task, result | {"model_id": task.parameters["model_id"]})
         return {"format": verification["format"], "files": len(files)}
 
-    def export_files(self, task: Task) -> list[dict[str, Any]]:
-        """The files of a finished export with fresh links, for 15 minutes."""
-        return [
-            {name: value for name, value in entry.items() if name != "key"}
-            | {"url": self._artifacts.link(str(entry["key"]), file_name=str(entry["name"]))}
-            for entry in task.result.get("files", [])
-        ]
-
-    def _job(self, task: Task, model: Model, test: DatasetVersion, root: str) -> dict[str, Any]:
+    def _job(
+        self,
+        task: Task,
+        model: Model,
+        test: DatasetVersion,
+        root: str,
+        baseline: Model | None = None,
+        calibration: DatasetVersion | None = None,
+    ) -> dict[str, Any]:
         named = {"version_id": test.id, "name": test.name, "version": test.version, "digest": test.digest}
         spec = {"model_id": model.id, "task_id": task.id, "dataset": dict(model.dataset), "test": named}
-        self._inputs.for_test(f"{root}/input", test, list(model.labels), spec)
+        self._inputs.for_test(f"{root}/input", test, list(model.labels), spec, calibration)
         return {
-            "job_name": task.execution_name,
+            "job_name": task.job_name,
             "image": self._settings.processing_image,
             "instance_type": self._settings.processing_instance,
             "role_arn": self._settings.job_role_arn,
-            "code_uri": self._settings.code_uri,
-            "dataset_uri": self._artifacts.uri(f"{root}/input/"),
-            "images_manifest_uri": self._artifacts.uri(f"{root}/input/images.manifest"),
-            "model_uri": self._artifacts.uri(f"{model.prefix}/"),
+            "processing_inputs": processing_inputs(
+                code=self._settings.code_uri,
+                dataset=self._artifacts.uri(f"{root}/input/"),
+                images=self._artifacts.uri(f"{root}/input/images.manifest"),
+                model=self._artifacts.uri(f"{model.prefix}/"),
+                baseline=self._artifacts.uri(f"{baseline.prefix}/") if baseline else None,
+            ),
             "output_uri": self._artifacts.uri(f"{root}/output"),
             "max_runtime_s": MAX_RUNTIME_S,
         }
@@ -134,6 +178,15 @@ class JudgingService:
         if model.status != "COMPLETED":
             raise IllegalTransition("model", model_id, model.status, "evaluation and export")
         return model
+
+    def _baseline(self, tenant: str, model: Model, baseline_model_id: object) -> Model:
+        if not isinstance(baseline_model_id, str) or baseline_model_id in ("", model.id):
+            raise InvalidInput("baseline_model_id", "must be the id of another model", baseline_model_id)
+        baseline = self._completed(tenant, baseline_model_id)
+        if baseline.task_type != model.task_type:
+            what = f"is a model of {baseline.task_type}: only one of {model.task_type} can be compared"
+            raise InvalidInput("baseline_model_id", what, baseline_model_id)
+        return baseline
 
     def _ready(self, tenant: str, version_id: str) -> DatasetVersion:
         version = self._datasets.get_version(tenant, version_id)

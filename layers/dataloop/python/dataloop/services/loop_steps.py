@@ -120,7 +120,8 @@ class LoopSteps:
         test_id = str(challenger.test["version_id"])
         ours = self._models.find_evaluation(tenant, challenger.id, test_id)
         theirs = self._models.find_evaluation(tenant, champion.id, test_id) if champion else None
-        verdict = decide(loop.gate, ours.metrics if ours else {}, theirs.metrics if theirs else None)
+        compression = challenger.metrics.get("compression")
+        verdict = decide(loop.gate, ours.metrics if ours else {}, theirs.metrics if theirs else None, compression)
         facts: dict[str, Any] = {
             "challenger": challenger.id,
             "champion": champion.id if champion else None,

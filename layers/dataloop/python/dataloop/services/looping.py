@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from dataloop.catalog.task_types import mean_the_same
+from dataloop.catalog.task_types import teaches
 from dataloop.domain.annotations import Annotation
 from dataloop.domain.datasets import DatasetVersion, Segment, check_name
 from dataloop.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound
@@ -152,7 +152,7 @@ class LoopService:
 
     @staticmethod
     def _matches(loop: Loop, annotation: Annotation, raws: Mapping[str, Any]) -> bool:
-        return any(loop.query.matches(annotation, raws.get(uid), mean_the_same) for uid in annotation.data_ids)
+        return any(loop.query.matches(annotation, raws.get(uid), teaches) for uid in annotation.data_ids)
 
     def _append(self, loop: Loop, ids: Sequence[str]) -> None:
         """Link into the draft; when the draft is frozen meanwhile, into the next one."""

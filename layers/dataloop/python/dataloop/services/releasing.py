@@ -110,13 +110,14 @@ class ReleaseService:
         ours = self._models.find_evaluation(release.tenant, model.id, test_id)
         metrics = ours.metrics if ours else model.metrics
         champion = self.champion(release.tenant, release.name)
+        compression = model.metrics.get("compression")
         if champion is None or champion.id == model.id:
-            return promotion.decide(gate, metrics, None)
+            return promotion.decide(gate, metrics, None, compression)
         theirs = self._models.find_evaluation(release.tenant, champion.id, test_id)
         if theirs is None:
-            alone = promotion.decide(gate, metrics, None)
+            alone = promotion.decide(gate, metrics, None, compression)
             return promotion.Verdict(alone.promote, (*alone.reasons, "the champion was not judged on this test set"))
-        return promotion.decide(gate, metrics, theirs.metrics)
+        return promotion.decide(gate, metrics, theirs.metrics, compression)
 
     def champion(self, tenant: str, name: str) -> Model | None:
         """The model a release name stands for now."""

@@ -51,6 +51,8 @@ STEPS: Mapping[str, Step] = {
     "evaluation.record": lambda s, tenant, given: s.judging.record_evaluation(tenant, given["task_id"]),
     "export.prepare": lambda s, tenant, given: s.judging.prepare_export(tenant, given["task_id"]),
     "export.record": lambda s, tenant, given: s.judging.record_export(tenant, given["task_id"]),
+    "analysis.prepare": lambda s, tenant, given: s.analysing.prepare(tenant, given["task_id"]),
+    "analysis.record": lambda s, tenant, given: s.analysing.record(tenant, given["task_id"]),
     "release.collect": lambda s, tenant, given: s.releasing.collect(tenant, given["task_id"]),
     "release.await_approval": lambda s, tenant, given: s.releasing.await_approval(
         tenant, given["release_id"], given["task_token"]

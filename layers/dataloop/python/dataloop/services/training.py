@@ -6,7 +6,6 @@ import json
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,6 +13,7 @@ from dataloop.catalog import architectures, task_types
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.ids import derived_uuid
+from dataloop.domain.metrics import compact
 from dataloop.domain.models import Evaluation, Model
 from dataloop.domain.tasks import Task
 from dataloop.domain.training_parameters import check_parameters
@@ -72,16 +72,13 @@ class TrainingService:
 
         parent_model_id: start from that model's weights. test_version_id: judge on that version's frozen test split.
         """
-        version = self._ready(tenant, version_id)
-        kind = self._task_type(version, task_type)
+        version, kind = self.trainable(tenant, version_id, task_type)
         backbone = self._architecture(architecture, kind)
         checked = check_parameters(parameters)
         if model_name is not None and (not isinstance(model_name, str) or not 0 < len(model_name) <= 200):
             raise InvalidInput("model_name", "must be a text of 1 to 200 characters", model_name)
         if parent_model_id is not None:
-            parent = self._models.get(tenant, str(parent_model_id))
-            if parent.status != "COMPLETED":
-                raise IllegalTransition("model", parent.id, parent.status, "being a parent")
+            self.parent(tenant, parent_model_id)
         id = task_id or self._clock.new_id()
         model_id = _model_id(id)
         task = self._tasks.create(
@@ -103,6 +100,18 @@ class TrainingService:
         )
         self._models.create(self._new_model(task, version))
         return task if parent_id else self._tasks.start(task)
+
+    def trainable(self, tenant: str, version_id: str, task_type: object) -> tuple[DatasetVersion, str]:
+        """A READY version and the task type that a training of it has. Raises as `request` does."""
+        version = self._ready(tenant, version_id)
+        return version, self._task_type(version, task_type)
+
+    def parent(self, tenant: str, model_id: object) -> Model:
+        """A model that a training may start from. Raises NotFound, IllegalTransition."""
+        parent = self._models.get(tenant, str(model_id))
+        if parent.status != "COMPLETED":
+            raise IllegalTransition("model", parent.id, parent.status, "being a parent")
+        return parent
 
     def _new_model(self, task: Task, version: DatasetVersion) -> Model:
         wish = task.parameters
@@ -273,12 +282,6 @@ class TrainingService:
             names = ", ".join(entry.name for entry in architectures.ARCHITECTURES if task_type in entry.task_types)
             raise InvalidInput("architecture", f"must be one of {names} for {task_type}", name)
         return found.name
-
-
-def compact(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics that fit into an item; curves and matrices stay in S3."""
-    names = ("task_type", "primary", "summary", "per_class", "slices", "images", "dataset", "threshold")
-    return {name: metrics[name] for name in names if name in metrics}
 
 
 def _channel(name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:

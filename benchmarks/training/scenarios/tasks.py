@@ -1,0 +1,93 @@
+"""Each task type on real images composed of real parts: what a budget of CPU seconds buys, with and without ImageNet.
+
+Ours starts from ImageNet weights, as by default. The first rival is the same code from random weights with the same CPU
+seconds of training; the second, where the package is installed, another architecture with the same seconds. The whole job
+is measured (loading, training, ONNX export and verification, scoring of the test split), one thread.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.scenario import Bench, Budget, Figure, counted
+from benchmarks.training.data import LABELS, scene_examples
+from benchmarks.training.folders import Example, JobRun
+
+_SIZE = 192
+_CPU_LIMIT_S = 200.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One task type: how many scenes and epochs; least: what the metric must reach (None: nothing is promised)."""
+
+    task_type: str
+    metric: str
+    train: int
+    epochs: int
+    least: float | None
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+TRIALS = (
+    Trial("classification", "accuracy", 400, 8, None, {"image_size": 96}),
+    Trial("multilabel_classification", "mAP", 320, 8, None),
+    Trial("detection", "AP50", 320, 6, 0.5),
+    # The design's figures for these two heads at this size (§7).
+    Trial("semantic_segmentation", "mIoU", 320, 6, 0.4),
+    Trial("instance_segmentation", "mask AP50", 320, 8, 0.36),
+)
+# Architectures of the second family, for the whole-image and the dense task types alike.
+_OTHERS = {"torchvision": "torchvision_mobilenet_v3_large", "timm": "timm_resnet18"}
+
+
+def run(bench: Bench) -> list[Figure]:
+    """All five task types; --quick takes two of them."""
+    figures: list[Figure] = []
+    for trial in TRIALS[1:3] if bench.quick else TRIALS:
+        figures += _trial(bench, trial)
+    for package in _OTHERS:
+        if importlib.util.find_spec(package) is None:
+            bench.note(f"tasks: {package} is not installed here, so its architectures took no part")
+    return figures
+
+
+def _trial(bench: Bench, trial: Trial) -> list[Figure]:
+    splits = {
+        "train": scene_examples("train", trial.train, _SIZE, trial.task_type),
+        "val": scene_examples("val", 60, _SIZE, trial.task_type),
+        "test": scene_examples("test", 120, _SIZE, trial.task_type),
+    }
+    given = {"image_size": _SIZE, **trial.parameters, "epochs": trial.epochs}
+    value, cpu_s, trained_s = _train(bench, trial, "imagenet", splits, given)
+    same = {**given, "max_cpu_seconds": round(trained_s, 1), "epochs": 4 * trial.epochs, "frozen_stages": 0}
+    scratch, _, _ = _train(bench, trial, "scratch", splits, {**same, "pretrained": False})
+    least = None if trial.least is None else Budget(trial.least, of="ours", at_least=True)
+    name = trial.task_type
+    figures = [
+        Figure(f"{name}: {trial.metric}", "", counted(value), "from scratch, same CPU", counted(scratch), least),
+        Figure(f"{name}: CPU of the job", "s", counted(cpu_s), budget=Budget(_CPU_LIMIT_S, of="ours")),
+        Figure(f"{name}: {trial.metric} per 100 CPU s", "", counted(100 * value / cpu_s)),
+    ]
+    for package, architecture in _OTHERS.items():
+        if importlib.util.find_spec(package) is not None:
+            other, _, _ = _train(
+                bench, trial, package, splits, {**same, "architecture": architecture, "pretrained": False}
+            )
+            figures.append(
+                Figure(f"{name}: {trial.metric}", "", counted(value), f"{architecture}, same CPU", counted(other))
+            )
+    return figures
+
+
+def _train(
+    bench: Bench, trial: Trial, name: str, splits: dict[str, list[Example]], parameters: dict[str, Any]
+) -> tuple[float, float, float]:
+    """(metric on the test split, CPU seconds of the job, CPU seconds of its training loop)."""
+    job = JobRun(bench.folder / f"{trial.task_type}-{name}").write(splits, LABELS)
+    usage = job.train(task_type=trial.task_type, threads=1, seed=0, **parameters)
+    trained_s = sum(entry["cpu_seconds"] for entry in job.history())
+    bench.say(f"{trial.task_type}, {name}: {trial.metric} {job.primary():.3f} in {usage.cpu_s:.0f} CPU s")
+    return job.primary(), usage.cpu_s, trained_s

@@ -1,0 +1,1 @@
+"""Smaller and faster networks: channel pruning with its sensitivity scan, and quantisation-aware training."""

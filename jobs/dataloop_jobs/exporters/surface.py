@@ -1,0 +1,61 @@
+"""The surface every exporter has: `export(job)` writes the artefact, `verify(job)` proves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataloop_jobs.dataset import Row, read_images_only
+from dataloop_jobs.exporters.verification import SAMPLES, Verification
+from dataloop_jobs.faults import VerificationFailed
+from dataloop_jobs.images import ImageStore
+from dataloop_jobs.inference import input_batches
+from dataloop_jobs.model_folder import Model
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """What an exporter works with.
+
+    folder: where the artefact's files go. dataset and images: the channels; images are read, never changed.
+    """
+
+    model: Model
+    folder: Path
+    dataset: Path
+    images: Path
+    threads: int
+
+    @cached_property
+    def store(self) -> ImageStore:
+        """Pixels at the network's input size."""
+        return ImageStore(self.images, self.model.image_size, cache_mb=0)
+
+    @cached_property
+    def samples(self) -> list[Row]:
+        """Up to 32 real images to verify with. Raises VerificationFailed when there is none."""
+        rows = read_images_only(self.dataset, SAMPLES)
+        if not rows:
+            raise VerificationFailed("the dataset has no image to verify the artefact on")
+        return rows
+
+    def inputs(self) -> Iterator[NDArray[np.float32]]:
+        """The samples as network input, float32 (n ≤ 8, 3, S, S)."""
+        return (images for images, _ in input_batches(self.samples, self.store))
+
+
+class Exporter(Protocol):
+    """A module of this folder. Heavy packages are imported inside its functions: the others must not need them."""
+
+    def export(self, job: ExportJob) -> list[Path]:
+        """Write the artefact's own files into job.folder and return their paths. The command adds model.json, labels,
+        README and licence. Raises JobFault."""
+
+    def verify(self, job: ExportJob) -> Verification:
+        """Prove the artefact that `export` wrote, on job.samples. Raises VerificationFailed with both numbers."""

@@ -1,0 +1,63 @@
+"""Semantic segmentation: head and loss. Source of the head: Howard et al., "MobileNetV3" (LR-ASPP), arXiv 1905.02244."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from dataloop_jobs.fcos import tower
+from dataloop_jobs.loss_terms import Term
+
+_WIDTH = 64
+# Target of a pixel that is not part of the image: it counts for nothing.
+IGNORED = -1
+
+
+class Head(nn.Module):
+    """{stride: (N, C, h, w)} → logits (N, classes, H/8, W/8), a raw convolution result.
+
+    As in LR-ASPP the whole image's mean decides how much each channel counts; unlike there all three strides are added
+    up at the finest, which thin objects need.
+    """
+
+    def __init__(self, channels: Mapping[int, int], num_classes: int):
+        super().__init__()
+        self.strides = tuple(sorted(channels))
+        self.lateral = nn.ModuleList(nn.Conv2d(channels[stride], _WIDTH, 1) for stride in self.strides)
+        self.gate = nn.Conv2d(channels[self.strides[-1]], _WIDTH, 1)
+        self.tower = tower(_WIDTH, 2)
+        self.classes = nn.Conv2d(_WIDTH, num_classes, 1)
+
+    def forward(self, features: Mapping[int, Tensor]) -> Tensor:
+        level: Tensor | None = None
+        for index in reversed(range(len(self.strides))):
+            here: Tensor = self.lateral[index](features[self.strides[index]])
+            if level is not None:
+                here = here + F.interpolate(level, scale_factor=2.0, mode="bilinear", align_corners=False)
+            level = here
+        assert level is not None
+        context = features[self.strides[-1]].mean(dim=(2, 3), keepdim=True)
+        logits: Tensor = self.classes(self.tower(level * torch.sigmoid(self.gate(context))))
+        return logits
+
+
+def loss(logits: Tensor, classes: Tensor) -> list[Term]:
+    """Cross-entropy over pixels, and Dice over the labels of each image.
+
+    logits: (N, C, h, w). classes: int64 (N, S, S), IGNORED outside the image. Dice weighs a small label as much as a
+    large one: the mean over the labels that an image shows, then over the images.
+    """
+    scaled = F.interpolate(logits, size=classes.shape[1:], mode="bilinear", align_corners=False)
+    counted = (classes != IGNORED).to(scaled.dtype)
+    entropy = F.cross_entropy(scaled, classes, ignore_index=IGNORED, reduction="sum")
+    probability = scaled.softmax(dim=1) * counted[:, None]
+    wanted = F.one_hot(classes.clamp(min=0), logits.shape[1]).permute(0, 3, 1, 2).to(scaled.dtype) * counted[:, None]
+    shared, both = (probability * wanted).sum(dim=(2, 3)), (probability + wanted).sum(dim=(2, 3))
+    shown = (wanted.sum(dim=(2, 3)) > 0).to(scaled.dtype)
+    each = 1 - 2 * shared / both.clamp(min=1e-6)
+    dice = (each * shown).sum(dim=1) / shown.sum(dim=1).clamp(min=1.0)
+    images = torch.tensor(float(len(classes)), device=logits.device)
+    return [Term(entropy, counted.sum(), least=1.0), Term(dice.sum(), images)]
