@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEPLOY_VENV ?= .venv-deploy
 DEPLOY_BIN := $(DEPLOY_VENV)/bin
+EXPORT_ENVIRONMENTS ?= $(CURDIR)/.venv-exports
+FORMATS ?= openvino coreml litert paddle_inference paddle_lite
+# Only for Paddle Lite's optimiser, whose last wheels are for this Python (docs/exports.md).
+PYTHON37 ?= python3.7
 DATA ?=
 REPORT ?= demo-report
 STAGE ?= dev
 
-.PHONY: help demo test lint types unit local bench bench-train docs events lock deploy clean
+.PHONY: help demo test test-exports export-environments lint types unit local bench bench-train docs events lock deploy clean
 
 help:
 	@echo "make demo     the whole loop on real images, on this machine; writes $(REPORT)/index.html"
@@ -19,6 +23,8 @@ help:
 	@echo "make bench    the budgets, each against its rival in the same run"
 	@echo "make bench-train  what training, selection and compression reach on this CPU"
 	@echo "make lint     ruff, mypy, import rules"
+	@echo "make export-environments FORMATS=coreml   install heavy converters, one environment each (docs/exports.md)"
+	@echo "make test-exports   prove every export format; prints the table of docs/exports.md"
 	@echo "make docs     regenerate what is generated: OpenAPI, event schemas"
 	@echo "make deploy   deploy to AWS with sam, from an environment of its own (docs/deploy.md)"
 
@@ -27,7 +33,7 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip==26.3"
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[cli,local,train,demo,dev]"
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[cli,local,train,export,demo,dev]"
 	@touch $(READY)
 
 demo: $(READY)
@@ -37,6 +43,26 @@ test: lint unit
 
 unit: $(READY)
 	$(BIN)/python -m pytest
+
+# One environment a format: the converters' pins contradict each other's and ours. torch first, as above.
+export-environments: $(FORMATS:%=$(EXPORT_ENVIRONMENTS)/%/.ready)
+
+$(EXPORT_ENVIRONMENTS)/%/.ready: jobs/exports/%.txt jobs/requirements.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --upgrade "pip==26.3"
+	$(@D)/bin/python -m pip install --quiet torch==2.13.0
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(EXPORT_ENVIRONMENTS)/paddle_lite/.ready: $(EXPORT_ENVIRONMENTS)/paddle_lite/paddle_lite_opt/.ready
+$(EXPORT_ENVIRONMENTS)/paddle_lite/paddle_lite_opt/.ready: jobs/exports/paddle_lite_opt.txt
+	@$(PYTHON37) --version >/dev/null 2>&1 || { echo "paddle_lite needs Python 3.7 (PYTHON37=path); FORMATS='openvino …' leaves it out"; exit 1; }
+	$(PYTHON37) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+test-exports: $(READY) export-environments
+	DATALOOP_EXPORT_ENVIRONMENTS=$(EXPORT_ENVIRONMENTS) $(BIN)/python -m pytest -s -m exports tests/exports
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -70,4 +96,4 @@ deploy:
 	$(DEPLOY_BIN)/python -m deploy --stage $(STAGE) $(if $(REGION),--region $(REGION)) $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(DEPLOY_VENV) .aws-sam build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEPLOY_VENV) $(EXPORT_ENVIRONMENTS) .aws-sam build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

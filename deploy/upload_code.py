@@ -4,7 +4,7 @@
     python -m deploy.upload_code upload --bucket B [--region R] [--wheels]  uploads what is missing, prints the same
 
 Jobs find their code by digest, so an upload never changes what a running job reads, and a repeated upload does nothing.
-The package holds run.py, dataloop_jobs/ and requirements.txt of jobs/, dataloop_inference/ of layers/inference, and with
+The package holds run.py, dataloop_jobs/, requirements.txt and exports/ of jobs/, dataloop_inference/ of layers/inference, and with
 --wheels also wheels/: the requirements as wheels for the container's Python and platform, for containers without internet.
 """
 
@@ -40,6 +40,7 @@ def package(jobs: Path) -> dict[str, bytes]:
     if missing:
         raise IncompleteCode(f"{jobs} has no {', '.join(missing)}")
     files = {path.name: path.read_bytes() for path in top}
+    files |= {f"exports/{path.name}": path.read_bytes() for path in (jobs / "exports").glob("*.txt")}
     for package in (jobs / "dataloop_jobs", jobs.parent / INFERENCE):
         modules = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         files |= {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in modules}

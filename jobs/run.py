@@ -1,4 +1,4 @@
-"""Entry point of every job: `python3 run.py train|evaluate|export|predict|select|sensitivity`, under the contract of `dataloop_jobs/contract.py`.
+"""Entry point of every job: `python3 run.py <command>` (COMMANDS below), as `dataloop_jobs/contract.py` says.
 
 Exit codes: 0 done; 1 failed, with the reason in output/failure; 143 stopped by SIGTERM, with the state saved.
 """

@@ -26,6 +26,8 @@ KEPT_GRAPH_BYTES = 96 * 1024 * 1024
 KEPT_FILE_BYTES = 384 * 1024 * 1024
 # Ours: decoding is what takes time and memory; 16 photographs of 12 million pixels.
 MAX_REQUEST_PIXELS = 192_000_000
+# Ours, for models that draw masks: 7 ns a pixel and label, 20 ns a pixel of an object (measured, docs/inference.md).
+MAX_MASK_PIXELS = 24_000_000
 # A function of 1,769 MB has the time of one CPU (AWS: configuring Lambda memory).
 THREADS = 1
 
@@ -76,7 +78,8 @@ def _answers(
     loaded: LoadedModel, images: Sequence[bytes], min_score: float | None, limit: int
 ) -> list[tuple[Stated, ...] | DomainError]:
     labels = loaded.description.labels
-    refusals = _refusals(images)
+    limit_pixels = MAX_MASK_PIXELS if loaded.description.draws_masks else MAX_REQUEST_PIXELS
+    refusals = _refusals(images, limit_pixels)
     taken = [image for image, refusal in zip(images, refusals, strict=True) if refusal is None]
     answers = loaded.predict_each(taken, min_score=min_score, limit=limit)
     found: list[tuple[Stated, ...] | DomainError] = []
@@ -88,7 +91,7 @@ def _answers(
     return found
 
 
-def _refusals(images: Sequence[bytes]) -> list[DomainError | None]:
+def _refusals(images: Sequence[bytes], limit_pixels: int) -> list[DomainError | None]:
     """Why an image is not even decoded: it is none, or with those before it there are too many pixels for one request."""
     total = 0
     found: list[DomainError | None] = []
@@ -98,9 +101,9 @@ def _refusals(images: Sequence[bytes]) -> list[DomainError | None]:
         except UnreadableImage as fault:
             found.append(InvalidInput("image", str(fault)))
             continue
-        is_too_much = total + pixels > MAX_REQUEST_PIXELS
+        is_too_much = total + pixels > limit_pixels
         what = "pixels of the images up to this one"
-        found.append(LimitExceeded(what, MAX_REQUEST_PIXELS, total + pixels) if is_too_much else None)
+        found.append(LimitExceeded(what, limit_pixels, total + pixels) if is_too_much else None)
         total += 0 if is_too_much else pixels
     return found
 

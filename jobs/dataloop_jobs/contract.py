@@ -23,8 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-from dataloop_jobs.faults import BadDataset, Interrupted
-from dataloop_jobs.json_files import read_json, write_json
+from dataloop_jobs.faults import BadDataset, Interrupted, shown
+from dataloop_jobs.json_files import parse_json, read_json, write_json
 
 BASE_DIR_VARIABLE = "SAGEMAKER_BASE_DIR"
 DEFAULT_BASE_DIR = "/opt/ml"
@@ -83,11 +83,17 @@ class TrainingFolders:
         """
         path = self.config / "resourceconfig.json"
         said = read_json(path) if path.is_file() else {}
-        names = said.get("hosts") or json.loads(os.environ.get("SM_HOSTS") or "[]") or ["localhost"]
+        if not isinstance(said, dict):
+            raise BadDataset("input/config/resourceconfig.json must hold one JSON object")
+        names = said.get("hosts") or _decoded(os.environ.get("SM_HOSTS") or "[]") or ["localhost"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadDataset(f"input/config/resourceconfig.json: hosts {shown(names)} must be a list of names")
         current = said.get("current_host") or os.environ.get("SM_CURRENT_HOST") or names[0]
         interface = said.get("network_interface_name") or os.environ.get("SM_NETWORK_INTERFACE_NAME")
         if current not in names:
-            raise BadDataset(f"input/config/resourceconfig.json: current_host {current!r} is not one of hosts {names}")
+            raise BadDataset(
+                f"input/config/resourceconfig.json: current_host {shown(current)} is not one of hosts {shown(names)}"
+            )
         return Hosts(tuple(names), str(current), interface or None)
 
 
@@ -131,7 +137,7 @@ def _decoded(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return parse_json(value)
     except ValueError:
         return value
 
@@ -146,7 +152,7 @@ def write_failure(message: str, base: Path | None = None) -> None:
     folder = (base or base_dir()) / "output"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("failure", "message"):
-        (folder / name).write_text(message[:FAILURE_LIMIT], encoding="utf-8")
+        (folder / name).write_text(message[:FAILURE_LIMIT], encoding="utf-8", errors="replace")
 
 
 @dataclass

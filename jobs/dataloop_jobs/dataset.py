@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -11,16 +12,13 @@ from typing import Any, Literal
 
 from dataloop_inference.masks import expand
 from dataloop_inference.predictions import Rle
-from dataloop_jobs.faults import BadDataset
+from dataloop_jobs.faults import BadDataset, shown
 from dataloop_jobs.json_files import read_json, read_json_lines
 
 # A model's own suggestion; where people also labelled the image, their word counts and the suggestion does not.
 _SUGGESTED = "auto"
 # Boxes may leave the image by rounding in the annotation tool.
 _BOX_SLACK = 0.01
-
-# Characters of a bad value that a message shows.
-_SHOWN = 80
 
 # What each label must carry for a task type.
 Needs = Literal["nothing", "box", "mask"]
@@ -107,29 +105,28 @@ def read_dataset(
     Raises BadDataset naming file, uid, annotation and value of the first row that cannot be used.
     """
     names = tuple(labels) or _read_labels(folder / "label_map.json")
-    places = {row["uid"]: _place(row) for row in read_json_lines(folder / "objects.jsonl")}
+    places = _read_places(folder / "objects.jsonl")
     index = {label: number for number, label in enumerate(names)}
     read = {
         split: tuple(_read_split(folder / f"{split}.jsonl", index, places, needs)) if split in splits else ()
         for split in ("train", "val", "test")
     }
-    spec_path = folder / "spec.json"
-    spec = read_json(spec_path) if spec_path.is_file() else {}
-    return Dataset(names, tuple(index)[len(names) :], read, spec)
+    _require_distinct(read)
+    return Dataset(names, tuple(index)[len(names) :], read, _read_spec(folder / "spec.json"))
 
 
 def read_image_list(folder: Path) -> list[Row]:
     """The images of images.jsonl, in its order, each once and without labels. Raises BadDataset when there is none."""
-    places = {row["uid"]: _place(row) for row in read_json_lines(folder / "objects.jsonl")}
-    rows = {raw.get("uid"): _row(raw, places, (), "images.jsonl") for raw in read_json_lines(folder / "images.jsonl")}
+    places = _read_places(folder / "objects.jsonl")
+    rows = [_row(raw, places, (), "images.jsonl") for raw in read_json_lines(folder / "images.jsonl")]
     if not rows:
         raise BadDataset("images.jsonl lists no image: there is nothing to do")
-    return list(rows.values())
+    return list({row.uid: row for row in rows}.values())
 
 
 def read_images_only(folder: Path, limit: int) -> list[Row]:
     """Up to `limit` rows of the first split that has any (test, val, train), without their labels."""
-    places = {row["uid"]: _place(row) for row in read_json_lines(folder / "objects.jsonl")}
+    places = _read_places(folder / "objects.jsonl")
     for split in ("test", "val", "train"):
         path = folder / f"{split}.jsonl"
         raws = islice(read_json_lines(path), limit) if path.is_file() else ()
@@ -147,15 +144,37 @@ def _read_labels(path: Path) -> tuple[str, ...]:
     if not labels:
         raise BadDataset("label_map.json holds no label: annotate some images and build the dataset again")
     if len(set(labels)) != len(labels):
-        raise BadDataset(f"label_map.json holds a label twice: {labels}")
+        twice = next(label for label, count in Counter(labels).items() if count > 1)
+        raise BadDataset(f"label_map.json holds the label {shown(twice)} twice")
     return tuple(labels)
 
 
-def _place(row: Mapping[str, Any]) -> ObjectPlace:
-    try:
-        return ObjectPlace(str(row["bucket"]), str(row["key"]), row.get("version_id"), row.get("size_bytes"))
-    except KeyError as error:
-        raise BadDataset(f"objects.jsonl: uid {row.get('uid')} has no {error.args[0]}") from None
+def _read_spec(path: Path) -> Mapping[str, Any]:
+    spec = read_json(path) if path.is_file() else {}
+    if not isinstance(spec, dict) or not all(isinstance(spec.get(name) or {}, dict) for name in ("dataset", "test")):
+        raise BadDataset('spec.json must be {"model_id", "task_id", "dataset": {…}, "test": {…}}')
+    return spec
+
+
+def _read_places(path: Path) -> dict[str, ObjectPlace]:
+    """Where each image is, by uid."""
+    places = {}
+    for row in read_json_lines(path):
+        for name in ("uid", "bucket", "key"):
+            if not isinstance(row.get(name), str) or not row[name]:
+                raise BadDataset(f"{path.name}, uid {shown(row.get('uid'))}: {name} is {shown(row.get(name))}")
+        places[row["uid"]] = ObjectPlace(row["bucket"], row["key"], row.get("version_id"), row.get("size_bytes"))
+    return places
+
+
+def _require_distinct(splits: Mapping[str, Sequence[Row]]) -> None:
+    """An image that is learnt from and scored, too, would make every number look better than it is."""
+    seen: dict[str, str] = {}
+    for split, rows in splits.items():
+        for row in rows:
+            if row.uid in seen:
+                raise BadDataset(f"uid {row.uid} is in {split}.jsonl and in {seen[row.uid]}.jsonl: each image once")
+            seen[row.uid] = split
 
 
 def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPlace], needs: Needs) -> list[Row]:
@@ -164,7 +183,7 @@ def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPl
         return []
     rows = []
     for raw in read_json_lines(path):
-        annotations = raw.get("annotations") or []
+        annotations = _annotations(raw, f"{path.name}, uid {raw.get('uid')}")
         if path.name == "test.jsonl":
             _add_unknown(annotations, index)
         row = _row(raw, places, (), path.name)
@@ -174,14 +193,31 @@ def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPl
 
 
 def _row(raw: Mapping[str, Any], places: Mapping[str, ObjectPlace], truths: tuple[Truth, ...], file: str) -> Row:
-    uid = str(raw.get("uid"))
-    for name in ("uid", "sha256", "width", "height"):
-        if not raw.get(name):
-            raise BadDataset(f"{file}, uid {uid}: {name} is {raw.get(name)!r}")
+    uid, attributes = raw.get("uid"), raw.get("attributes") or {}
+    for name, kind in (("uid", str), ("sha256", str), ("width", int), ("height", int)):
+        value = raw.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool) or not value or (kind is int and value < 1):
+            raise BadDataset(f"{file}, uid {shown(uid)}: {name} is {shown(value)}")
     if uid not in places:
-        raise BadDataset(f"{file}, uid {uid}: objects.jsonl does not say where this image is")
-    attributes = {str(name): str(value) for name, value in (raw.get("attributes") or {}).items()}
+        raise BadDataset(f"{file}, uid {shown(uid)}: objects.jsonl does not say where this image is")
+    if not isinstance(attributes, dict):
+        raise BadDataset(f"{file}, uid {uid}: attributes {shown(attributes)} must be an object")
+    attributes = {str(name): str(value) for name, value in attributes.items()}
     return Row(uid, str(raw["sha256"]), int(raw["width"]), int(raw["height"]), places[uid], truths, attributes)
+
+
+def _annotations(raw: Mapping[str, Any], where: str) -> list[dict[str, Any]]:
+    """A row's annotations. Raises BadDataset when they are not objects that hold lists of labels."""
+    annotations = raw.get("annotations") or []
+    if not isinstance(annotations, list) or not all(isinstance(one, dict) for one in annotations):
+        raise BadDataset(f"{where}: annotations {shown(annotations)} must be a list of objects")
+    for annotation in annotations:
+        labels = annotation.get("labels") or []
+        if not isinstance(labels, list) or not all(isinstance(one, dict) for one in labels):
+            raise BadDataset(
+                f"{where}, annotation {annotation.get('id')}: labels {shown(labels)} must be a list of objects"
+            )
+    return annotations
 
 
 def _add_unknown(annotations: Sequence[Mapping[str, Any]], index: dict[str, int]) -> None:
@@ -200,8 +236,8 @@ def _truths(
     for annotation in by_people or annotations:
         for item in annotation.get("labels") or []:
             at = f"{where}, annotation {annotation.get('id')}"
-            if item.get("label") not in index:
-                raise BadDataset(f"{at}: label {item.get('label')!r} is not in label_map.json")
+            if not isinstance(item.get("label"), str) or item["label"] not in index:
+                raise BadDataset(f"{at}: label {shown(item.get('label'))} is not in label_map.json")
             found[_truth(item, index[item["label"]], at, needs, size)] = None
     return tuple(found)
 
@@ -225,33 +261,33 @@ def _box(box: object, where: str) -> Box:
     if box is None:
         raise BadDataset(f"{where}: the label has no box; this task_type needs one for each label")
     if not isinstance(box, (list, tuple)) or len(box) != 4 or not all(_is_finite(value) for value in box):
-        raise BadDataset(f"{where}: box {box!r} must be four finite numbers [left, top, width, height]")
+        raise BadDataset(f"{where}: box {shown(box)} must be four finite numbers [left, top, width, height]")
     left, top, width, height = (float(value) for value in box)
     right, bottom = left + width, top + height
     if min(left, top) < -_BOX_SLACK or max(right, bottom) > 1 + _BOX_SLACK:
-        raise BadDataset(f"{where}: box {box!r} leaves the image; values are shares of it, 0 to 1")
+        raise BadDataset(f"{where}: box {shown(box)} leaves the image; values are shares of it, 0 to 1")
     left, top, right, bottom = (min(1.0, max(0.0, value)) for value in (left, top, right, bottom))
     if right <= left or bottom <= top:
-        raise BadDataset(f"{where}: box {box!r} has no area")
+        raise BadDataset(f"{where}: box {shown(box)} has no area; width and height must be more than 0")
     return left, top, right - left, bottom - top
 
 
 def _polygons(given: object, where: str) -> tuple[Polygon, ...]:
     if not isinstance(given, list) or not given:
-        raise BadDataset(f"{where}: polygons {given!r} must be a list of [x, y, x, y, …], at least one")
+        raise BadDataset(f"{where}: polygons {shown(given)} must be a list of [x, y, x, y, …], at least one")
     return tuple(_polygon(one, f"{where}, polygon {number}") for number, one in enumerate(given))
 
 
 def _polygon(given: object, where: str) -> Polygon:
     if not isinstance(given, list) or not all(_is_finite(value) for value in given):
-        raise BadDataset(f"{where}: {_short(given)} must be finite numbers [x, y, x, y, …]")
+        raise BadDataset(f"{where}: {shown(given)} must be finite numbers [x, y, x, y, …]")
     if len(given) < 6 or len(given) % 2:
         raise BadDataset(f"{where}: {len(given)} numbers; it must be x and y of at least three points")
     if min(given) < -_BOX_SLACK or max(given) > 1 + _BOX_SLACK:
-        raise BadDataset(f"{where}: {_short(given)} leaves the image; values are shares of it, 0 to 1")
+        raise BadDataset(f"{where}: {shown(given)} leaves the image; values are shares of it, 0 to 1")
     polygon = tuple(min(1.0, max(0.0, float(value))) for value in given)
     if max(polygon[0::2]) <= min(polygon[0::2]) or max(polygon[1::2]) <= min(polygon[1::2]):
-        raise BadDataset(f"{where}: {_short(given)} has no area")
+        raise BadDataset(f"{where}: {shown(given)} has no area")
     return polygon
 
 
@@ -259,15 +295,13 @@ def _mask(given: object, where: str, size: tuple[int, int]) -> Rle:
     counts = given.get("counts") if isinstance(given, Mapping) else None
     said = given.get("size") if isinstance(given, Mapping) else None
     if not isinstance(counts, str) or not isinstance(said, list):
-        raise BadDataset(
-            f'{where}: mask {_short(given)} must be {{"size": [height, width], "counts": compressed runs}}'
-        )
+        raise BadDataset(f'{where}: mask {shown(given)} must be {{"size": [height, width], "counts": compressed runs}}')
     if tuple(said) != size:
         raise BadDataset(f"{where}: the mask's size {said} is not the image's {list(size)} (height, width)")
     try:
         runs = expand(counts)
     except ValueError as error:
-        raise BadDataset(f"{where}: mask counts {_short(counts)}: {error}") from None
+        raise BadDataset(f"{where}: mask counts {shown(counts)}: {error}") from None
     if min(runs, default=0) < 0 or sum(runs) != size[0] * size[1]:
         raise BadDataset(f"{where}: the mask's runs add up to {sum(runs)} pixels; the image has {size[0] * size[1]}")
     if not sum(runs[1::2]):
@@ -281,10 +315,7 @@ def _extent(polygons: Sequence[Polygon]) -> Box:
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-
-
 def _is_finite(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # JSON has whole numbers that no float can hold.
+    return is_number and abs(value) <= sys.float_info.max

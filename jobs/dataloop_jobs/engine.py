@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from dataloop_jobs.checkpoints import CheckpointFolder, CpuClock
 from dataloop_jobs.contract import Progress, StopRequest, say
 from dataloop_jobs.distributed import Team
-from dataloop_jobs.faults import Interrupted
+from dataloop_jobs.faults import Interrupted, TrainingDiverged
 from dataloop_jobs.parameters import Parameters
 from dataloop_jobs.samples import Batch, Samples
 from dataloop_jobs.step import Stepper, Taken, on_cpu
@@ -232,6 +232,12 @@ class Engine:
         with self._stepper.averaged():
             network.eval()
             val_loss, metric = self._validate(network) if self._validate else (None, None)
+            # The loss of a step is that of the weights before it: a last step that ruins them shows only here.
+            if val_loss is not None and not math.isfinite(val_loss):
+                raise TrainingDiverged(
+                    f"the loss on the val split became {val_loss} after step {self._at.step}, with learning_rate="
+                    f"{self._parameters.learning_rate:g}; use a lower learning_rate"
+                )
             value = metric if metric is not None else -(train_loss if val_loss is None else val_loss)
             at = self._at
             if at.best_metric is None or value > at.best_metric:

@@ -66,5 +66,3 @@ def _install(file: Path, missing: list[str]) -> None:
     importlib.invalidate_caches()
     if done.returncode:
         raise MissingRequirement(f"packages {missing} are missing and pip could not install them: {done.stderr[-500:]}")
-
-

@@ -20,6 +20,18 @@ import errno
 
 from dataloop_inference.faults import InferenceFault
 
+# Characters of a bad value that a message shows: the rest of it must not push out what is wrong with it.
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """A bad value for a message, cut where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of more digits than Python writes; lists in lists without end
+        text = f"a {type(value).__name__} too large to show"
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
 
 class JobFault(Exception):
     """The message says what is wrong, with which parameter, uid or key and value, and what to do."""
@@ -30,7 +42,7 @@ class BadParameter(JobFault):
 
     def __init__(self, name: str, value: object, problem: str):
         self.name, self.value = name, value
-        super().__init__(f"parameter {name}={value!r}: {problem}")
+        super().__init__(f"parameter {name[:_SHOWN]}={shown(value)}: {problem}")
 
 
 class BadDataset(JobFault):
@@ -77,14 +89,29 @@ class Interrupted(Exception):
     """SIGTERM arrived: the job stops with its state saved."""
 
 
+# What torch says when the CPU's memory is used up; it has no type of its own for it.
+_TORCH_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+_LARGER = "give the job a larger volume"
+_WRITABLE = "let the job read and write there"
+_OF_THE_VOLUME = {
+    errno.ENOSPC: _LARGER,
+    errno.EDQUOT: _LARGER,
+    errno.EFBIG: "raise the limit on the size of files",
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+    errno.EROFS: _WRITABLE,
+    errno.EIO: "the volume is damaged: use another one",
+}
+
+
 def reason(error: BaseException) -> str:
     """One sentence for output/failure: what went wrong and, where it can be known, what to do."""
     if isinstance(error, (JobFault, InferenceFault)):
         return str(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _TORCH_OUT_OF_MEMORY in str(error):
         return "out of memory: lower batch_size, image_size or image_cache_mb, or take a larger instance"
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which must not be imported only for its name
         return "out of GPU memory: lower batch_size or image_size, or take a larger instance"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"{error.filename or 'a file'} could not be written: {error.strerror}; give the job a larger volume"
+    if isinstance(error, OSError) and error.errno in _OF_THE_VOLUME:
+        return f"{error.filename or 'a file'} could not be used: {error.strerror}; {_OF_THE_VOLUME[error.errno]}"
     return f"unexpected {type(error).__name__}: {error}"

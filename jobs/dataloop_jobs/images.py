@@ -84,12 +84,20 @@ class ImageStore:
                 pool.shutdown(cancel_futures=True)
                 raise
 
+    def _file(self, key: str) -> bytes | None:
+        """The file below the images channel, None when there is none; a key may be nothing that a path can be."""
+        path = self._folder / key
+        try:
+            is_inside = path.resolve().is_relative_to(self._folder.resolve())
+            return path.read_bytes() if is_inside and path.is_file() else None
+        except (OSError, ValueError):
+            return None
+
     def content(self, row: Row) -> bytes:
         """The encoded file if its digest is the manifest's, else the exact version from S3. Raises BadImage."""
-        path = self._folder / row.place.key
+        content = self._file(row.place.key)
         problem = "is not in the images channel"
-        if path.resolve().is_relative_to(self._folder.resolve()) and path.is_file():
-            content = path.read_bytes()
+        if content is not None:
             if hashlib.sha256(content).hexdigest() == row.sha256:
                 return content
             problem = "has another content than the manifest says (it was overwritten after the build)"

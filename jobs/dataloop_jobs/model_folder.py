@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
-from collections.abc import Mapping
+import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dataloop_inference.faults import UnusableModel
+from dataloop_inference.model import Description
+from dataloop_inference.predictions import Prediction
 from dataloop_jobs.compression.quantization import quantize
 from dataloop_jobs.compression.structure import shrink_to
 from dataloop_jobs.declarations import ARCHITECTURES, TASK_TYPES, find
-from dataloop_jobs.faults import BadModel, JobFault
+from dataloop_jobs.faults import BadModel, BadParameter, shown
 from dataloop_jobs.json_files import read_json, replace_file, write_json
 from dataloop_jobs.parameters import Parameters
 from dataloop_jobs.task_types.surface import TaskType
@@ -62,15 +67,42 @@ def read_model(folder: Path) -> Model:
             raise BadModel(f"{DESCRIPTION} has format {description['format']!r}; this job reads {FORMAT}")
         task = find(TASK_TYPES, "task_type", description["task_type"]).load().IMPLEMENTATION
         find(ARCHITECTURES, "architecture", description["architecture"])
-        model = Model(folder, task, tuple(description["labels"]), int(description["image_size"]), description)
-        wanted = description["onnx"]["sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadModel(f"{DESCRIPTION} is not a model description: {error!r}") from error
+        # The same checks as wherever else a model is used.
+        known = Description.read(path.read_bytes())
+    except BadParameter as error:
+        raise BadModel(f"{DESCRIPTION}: {error}") from error
+    except (KeyError, TypeError, ValueError, UnusableModel) as error:
+        text = str(error) if isinstance(error, UnusableModel) else f"is not a model description: {error!r}"
+        raise BadModel(text if text.startswith(DESCRIPTION) else f"{DESCRIPTION} {text}") from error
+    _check_description(description)
+    model = Model(folder, task, known.labels, known.image_size, description)
     if not model.graph.is_file():
         raise BadModel(f"{GRAPH} is missing from the model folder")
-    if file_sha256(model.graph) != wanted:
+    if file_sha256(model.graph) != known.sha256:
         raise BadModel(f"{GRAPH} is not the file that {DESCRIPTION} describes: its sha256 differs")
     return model
+
+
+def _check_description(description: Mapping[str, Any]) -> None:
+    labels, size, threshold = description["labels"], description["image_size"], description["decode"].get("threshold")
+    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
+        raise BadModel(f"{DESCRIPTION}: labels {shown(labels)} must be a list of names")
+    largest = (
+        next(field for field in dataclasses.fields(Parameters) if field.name == "image_size").metadata["rule"].high
+    )
+    if size > largest:
+        raise BadModel(f"{DESCRIPTION}: image_size {shown(size)} is more than {largest}")
+    if threshold is not None and (not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1):
+        raise BadModel(f"{DESCRIPTION}: decode.threshold {shown(threshold)} must be a number from 0 to 1")
+
+
+def check_labels(predictions: Sequence[Sequence[Prediction]], labels: Sequence[str]) -> None:
+    """Raises BadModel when a prediction means a label that model.json does not have."""
+    highest = max((found.label for of_image in predictions for found in of_image), default=0)
+    if highest >= len(labels):
+        raise BadModel(
+            f"{GRAPH} says label number {highest}, and {DESCRIPTION} names {len(labels)} labels: they differ"
+        )
 
 
 def save_weights(folder: Path, weights: Mapping[str, Tensor], parameters: Parameters, labels: tuple[str, ...]) -> None:
@@ -98,11 +130,19 @@ def read_weights(folder: Path) -> SavedWeights:
         raise BadModel(f"{WEIGHTS} is missing from the model folder ({sorted(p.name for p in folder.iterdir())})")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return SavedWeights(content["weights"], Parameters.decode(content["parameters"]), tuple(content["labels"]))
-    except JobFault:
-        raise
-    except Exception as error:  # torch raises many kinds for a damaged or unsafe file
+        saved = SavedWeights(content["weights"], Parameters.decode(content["parameters"]), tuple(content["labels"]))
+        spoiled = [name for name, value in saved.weights.items() if not bool(torch.isfinite(value).all())]
+    except BadParameter as error:
+        raise BadModel(f"{WEIGHTS} was made with other hyperparameters than this version has: {error}") from error
+    except pickle.UnpicklingError as error:  # torch's own text says how to read it unsafely: not to be repeated
+        raise BadModel(
+            f"{WEIGHTS} cannot be read: it is damaged, or holds more than weights and could run code"
+        ) from error
+    except Exception as error:  # torch raises many kinds for a damaged file
         raise BadModel(f"{WEIGHTS} cannot be read: {error}") from error
+    if spoiled:
+        raise BadModel(f"{WEIGHTS}: {spoiled[0]} holds values that are not finite numbers: take another model")
+    return saved
 
 
 def load_network(model: Model) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -203,12 +204,16 @@ def _checked(field: dataclasses.Field[Any], value: object) -> object:
 
 
 def _number(name: str, rule: Rule, value: object, kind: type[int] | type[float]) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
         raise BadParameter(name, value, f"must be {'a whole number' if kind is int else 'a number'}")
     if kind is int and value != int(value):
         raise BadParameter(name, value, "must be a whole number")
-    if not rule.low <= value <= rule.high:
-        raise BadParameter(name, value, f"must be from {rule.low:g} to {rule.high:g}")
+    # JSON has whole numbers that no float can hold.
+    high = min(rule.high, sys.float_info.max)
+    if not rule.low <= value <= high:
+        allowed = f"{rule.low:.10g} or more" if value < rule.low and math.isinf(rule.high) else ""
+        raise BadParameter(name, value, f"must be {allowed or f'from {rule.low:.10g} to {high:.10g}'}")
     if kind is int and int(value) % rule.multiple_of:
         raise BadParameter(name, value, f"must be a multiple of {rule.multiple_of}")
     return kind(value)

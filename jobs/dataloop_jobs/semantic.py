@@ -14,6 +14,9 @@ from dataloop_jobs.loss_terms import Term
 _WIDTH = 64
 # Target of a pixel that is not part of the image: it counts for nothing.
 IGNORED = -1
+# How much more a pixel of a rare label weighs: its label's pixels to the power of minus this. Measured on composed scenes:
+# with 0.5 "background everywhere" is left only after some hundred steps, with 1 the result is 0.03 mIoU lower.
+_RARITY = 0.75
 
 
 class Head(nn.Module):
@@ -45,19 +48,22 @@ class Head(nn.Module):
 
 
 def loss(logits: Tensor, classes: Tensor) -> list[Term]:
-    """Cross-entropy over pixels, and Dice over the labels of each image.
+    """Cross-entropy over pixels, rare labels weighing more, and Dice over the labels; both means over the images.
 
-    logits: (N, C, h, w). classes: int64 (N, S, S), IGNORED outside the image. Dice weighs a small label as much as a
-    large one: the mean over the labels that an image shows, then over the images.
+    logits: (N, C, h, w). classes: int64 (N, S, S), IGNORED outside the image. Dice is the mean over the labels that an
+    image shows. Cost: C × S × S numbers an image, several times over.
     """
     scaled = F.interpolate(logits, size=classes.shape[1:], mode="bilinear", align_corners=False)
     counted = (classes != IGNORED).to(scaled.dtype)
-    entropy = F.cross_entropy(scaled, classes, ignore_index=IGNORED, reduction="sum")
-    probability = scaled.softmax(dim=1) * counted[:, None]
     wanted = F.one_hot(classes.clamp(min=0), logits.shape[1]).permute(0, 3, 1, 2).to(scaled.dtype) * counted[:, None]
-    shared, both = (probability * wanted).sum(dim=(2, 3)), (probability + wanted).sum(dim=(2, 3))
-    shown = (wanted.sum(dim=(2, 3)) > 0).to(scaled.dtype)
-    each = 1 - 2 * shared / both.clamp(min=1e-6)
-    dice = (each * shown).sum(dim=1) / shown.sum(dim=1).clamp(min=1.0)
+    pixels = wanted.sum(dim=(2, 3))
+    weights = (wanted * pixels.clamp(min=1.0).pow(-_RARITY)[:, :, None, None]).sum(dim=1)
+    each = F.cross_entropy(scaled, classes, ignore_index=IGNORED, reduction="none")
+    entropy = (each * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=1e-6)
+    probability = scaled.softmax(dim=1) * counted[:, None]
+    shared, both = (probability * wanted).sum(dim=(2, 3)), probability.sum(dim=(2, 3)) + pixels
+    shown = (pixels > 0).to(scaled.dtype)
+    unlike = (1 - 2 * shared / both.clamp(min=1e-6)) * shown
+    dice = unlike.sum(dim=1) / shown.sum(dim=1).clamp(min=1.0)
     images = torch.tensor(float(len(classes)), device=logits.device)
-    return [Term(entropy, counted.sum(), least=1.0), Term(dice.sum(), images)]
+    return [Term(entropy.sum(), images), Term(dice.sum(), images)]

@@ -30,6 +30,9 @@ class _Renormalise(nn.Module):
     """(pixel - 127) / 128 → (pixel / 255 - mean) / std. Fixed; not folded into the first convolution, whose padding
     would then be of another colour."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         mean, std = torch.tensor(_MEAN), torch.tensor(_STD)

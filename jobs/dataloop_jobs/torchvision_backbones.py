@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from torch import nn
 from dataloop_jobs.faults import MissingRequirement
 from dataloop_jobs.staged_backbone import StagedBackbone, library, weights_file
 
-Cut = Callable[[nn.Module], Sequence[nn.Module]]
+Cut = Callable[[Any], Sequence[nn.Module]]
 
 
 def build(

@@ -40,8 +40,9 @@ def test_core_and_jobs_know_the_same_ways_to_select() -> None:
 
 
 def test_a_format_that_needs_its_own_environment_says_what_is_in_it() -> None:
-    listed = {path.stem for path in (ROOT / "jobs/exports").glob("*.txt")}
-    assert {entry.name for entry in exporters.EXPORTERS if entry.needs_own_environment} <= listed
+    ours = {entry.name for entry in exporters.EXPORTERS if entry.needs_own_environment}
+    assert ours == {name for name, entry in declarations.EXPORTERS.items() if entry.modules}
+    assert all((ROOT / f"jobs/exports/{name}.txt").is_file() for name in ours)
 
 
 def test_the_description_of_the_api_knows_the_same_words() -> None:

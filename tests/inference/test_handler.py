@@ -60,8 +60,8 @@ class Service:
         return found
 
 
-@pytest.fixture
-def service(detector: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+@pytest.fixture(scope="module")
+def service(detector: TrainedModel) -> Iterator[Service]:
     with account() as core:
         version = ready_version(core, labelled(core, 4))
         model_id = trained_model(core, version.id)
@@ -72,10 +72,15 @@ def service(detector: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         _, key = core.services.keyring.create("default", "reader", ["read"])
         made = Service(core, model_id, key)
         made.ask({})  # imports the handler, and with it the context
-        from infer import context, runner
-
-        monkeypatch.setattr(context, "_runner", runner.ModelRunner(tmp_path))
         yield made
+
+
+@pytest.fixture(autouse=True)
+def no_models_yet(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has an execution environment of its own."""
+    from infer import context, runner
+
+    monkeypatch.setattr(context, "_runner", runner.ModelRunner(tmp_path))
 
 
 def content(image: bytes) -> dict[str, str]:
@@ -226,10 +231,14 @@ def test_another_tenants_model_is_not_found(service: Service) -> None:
 @pytest.mark.parametrize("how", ["gone", "cut short"])
 def test_a_model_without_its_files_is_a_409(service: Service, name: str, how: str) -> None:
     s3, key = service.core.clients.s3, f"default/models/{service.model_id}/model/{name}"
+    whole = service.core.objects()[key]
     if how == "gone":
         s3.delete_object(Bucket=ARTIFACTS, Key=key)
     else:
-        s3.put_object(Bucket=ARTIFACTS, Key=key, Body=service.core.objects()[key][:300])
-    status, answer = service.ask({"release": "digits", "images": [content(picture())]})
+        s3.put_object(Bucket=ARTIFACTS, Key=key, Body=whole[:300])
+    try:
+        status, answer = service.ask({"release": "digits", "images": [content(picture())]})
+    finally:
+        s3.put_object(Bucket=ARTIFACTS, Key=key, Body=whole)
     assert (status, answer["code"]) == (409, "IllegalTransition")
     assert name in answer["message"]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from api_sdk import answers
 from dataloop.domain.errors import IllegalTransition, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.models import Model
 from dataloop.gateways.objects import Bucket
+from dataloop.services.predicting import Answered, Question
+from dataloop_inference.masks import compress, encode
+from dataloop_inference.model import Description
+from dataloop_inference.predictions import Prediction
 from infer import runner as runner_module
+from infer import wire
 from infer.graphs import GraphFolder
 from infer.loaded import LoadedModels
 from infer.runner import ModelRunner
@@ -154,6 +162,34 @@ def test_images_are_refused_one_by_one_and_pixels_are_counted(
     found = ModelRunner(tmp_path).run(place(core, classifier), files, [small, b"", large, small], None, 5)
     kinds = [InvalidInput if isinstance(one, InvalidInput) else type(one) for one in found]
     assert kinds == [tuple, InvalidInput, LimitExceeded, tuple]
+
+
+class Masked:
+    """A model that draws one mask."""
+
+    description = Description("m", "instance_segmentation", ("cat",), 64, {"kind": "fcos_masks"}, 0.0, "0" * 64)
+    size_bytes = 1
+
+    def predict_each(self, images: list[bytes], **_: Any) -> Iterator[list[Prediction]]:
+        for _image in images:
+            yield [Prediction(0, 0.5, (0.0, 0.0, 1.0, 0.5), encode(np.array([[1, 1], [0, 0]], dtype=bool)))]
+
+
+def test_masks_travel_as_coco_writes_them_and_cost_pixels(
+    core: Core, files: Bucket, classifier: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner_module, "MAX_MASK_PIXELS", 1000)
+    runner, model = ModelRunner(tmp_path), place(core, classifier)
+    runner._loaded.get(model.id, Masked)  # type: ignore[arg-type]
+    small, large = picture("PNG", (20, 20)), picture("PNG", (40, 30))
+    found = runner.run(model, files, [small, large], None, 5)
+    assert isinstance(found[1], LimitExceeded)
+    text = wire.answer_text(Answered(model, tuple(found)), Question("m", None, []))
+    body = json.loads(text)
+    answers.Inferred.model_validate(body)
+    (prediction,) = body["results"][0]["predictions"]
+    assert prediction["mask"] == {"size": [2, 2], "counts": compress([0, 1, 1, 1, 1])}
+    assert prediction["box"] == {"left": 0.0, "top": 0.0, "width": 1.0, "height": 0.5}
 
 
 def test_memory_holds_what_was_used_last(core: Core, files: Bucket, classifier: TrainedModel, tmp_path: Path) -> None:

@@ -152,7 +152,8 @@ class JobFolder:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            # Far beyond any job of a test: a machine may be busy with others.
+            timeout=600,
         )
 
     def processing(self, model: Path) -> Path:

@@ -83,7 +83,8 @@ def test_regions_follow_the_pixels_and_the_box_follows_the_region(
 def test_without_a_mask_a_turned_box_becomes_the_extent_of_its_corners() -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     seen = [
-        augment(example(pixels, [22, 22, 42, 42]), Changes(rotate=45), np.random.default_rng(seed)) for seed in range(40)
+        augment(example(pixels, [22, 22, 42, 42]), Changes(rotate=45), np.random.default_rng(seed))
+        for seed in range(40)
     ]
     sides = [float(one.boxes[0, 2] - one.boxes[0, 0]) for one in seen]
     assert min(sides) >= 20 - 1e-3

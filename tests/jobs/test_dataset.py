@@ -95,7 +95,10 @@ FULL = np.ones((SIZE, SIZE), bool)
         ({"polygons": [[0.1, 0.2, 0.1, 0.4, 0.1, 0.6]]}, "has no area"),
         ({"mask": "o"}, 'must be {"size": [height, width]'),
         ({"mask": {"size": [SIZE, SIZE]}}, 'must be {"size": [height, width]'),
-        ({"mask": rle(np.ones((SIZE, SIZE + 1), bool))}, f"size [{SIZE}, {SIZE + 1}] is not the image's [{SIZE}, {SIZE}]"),
+        (
+            {"mask": rle(np.ones((SIZE, SIZE + 1), bool))},
+            f"size [{SIZE}, {SIZE + 1}] is not the image's [{SIZE}, {SIZE}]",
+        ),
         ({"mask": rle(np.ones((8, 8), bool), size=[SIZE, SIZE])}, f"runs add up to 64 pixels; the image has {SIZE**2}"),
         ({"mask": rle(FULL, counts="~~~")}, "character '~'"),
         ({"mask": rle(~FULL)}, "the mask is empty"),

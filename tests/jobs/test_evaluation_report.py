@@ -181,9 +181,3 @@ def test_a_prediction_that_is_not_a_number_names_its_image(broken: Prediction, t
     with pytest.raises(BadModel, match=f"uid={rows[1].uid}.*(nan|inf)"):
         written(tmp_path, "detection", rows, answers)
     assert not (tmp_path / "metrics.json").exists()
-
-
-def test_further_facts_of_a_training_stand_in_the_metrics(tmp_path: Path) -> None:
-    rows, answers = evaluated("detection", 3, 0.5)
-    facts = {"compression": {"kind": "pruning", "kept": True}}
-    assert written(tmp_path, "detection", rows, answers, extra=facts)["compression"] == facts["compression"]

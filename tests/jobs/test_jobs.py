@@ -65,7 +65,9 @@ def test_a_training_leaves_every_file_of_the_contract(trained: JobFolder) -> Non
     assert {path.name for path in model.iterdir()} == {
         "model.pt", "model.onnx", "model.json", "label_map.json", "model_card.json", "model_card.md",
     }  # fmt: skip
-    names = {"metrics.json", "curves.json", "confusion.json", "history.json", "predictions.jsonl"}
+    names = {
+        "metrics.json", "curves.json", "confusion.json", "worst.json", "predictions.jsonl", "report.html", "history.json",
+    }  # fmt: skip
     assert {path.name for path in output.iterdir()} == names
     for path in [*model.glob("*.json"), *output.glob("*.json")]:
         no_nan(path.read_text(encoding="utf-8"))
@@ -142,8 +144,32 @@ def test_evaluation_of_the_same_test_set_gives_the_same_files(trained: JobFolder
     output = trained.processing(trained.base / "model")
     done = trained.run("evaluate")
     assert done.returncode == 0, done.stderr
-    for name in ("metrics.json", "curves.json", "confusion.json", "predictions.jsonl"):
+    for name in ("metrics.json", "curves.json", "confusion.json", "worst.json", "predictions.jsonl", "report.html"):
         assert (output / name).read_bytes() == (trained.base / "output" / "data" / name).read_bytes()
+
+
+def test_an_evaluation_with_a_baseline_compares_the_two(trained: JobFolder, tmp_path: Path) -> None:
+    # given the same model as baseline
+    job = JobFolder(tmp_path / "job")
+    shutil.copytree(trained.base / "input", job.base / "input", dirs_exist_ok=True)
+    output = job.processing(trained.base / "model")
+    shutil.copytree(trained.base / "model", job.base / "processing" / "input" / "baseline")
+    # when it is evaluated
+    done = job.run("evaluate")
+    assert done.returncode == 0, done.stderr
+    # then neither is better, on every image
+    comparison = no_nan((output / "comparison.json").read_text(encoding="utf-8"))
+    assert comparison["primary"]["difference"] == 0
+    assert comparison["primary"]["model"] == pytest.approx(trained.output("metrics.json")["primary"]["value"], abs=1e-6)
+    assert (comparison["images"], comparison["changed"]["fixed"], comparison["changed"]["broken"]) == (8, 0, 0)
+    assert "Against the baseline" in (output / "report.html").read_text(encoding="utf-8")
+    # and a baseline for something else is refused before any image is read
+    baseline = job.base / "processing" / "input" / "baseline" / "model.json"
+    description = json.loads(baseline.read_text())
+    baseline.write_text(json.dumps(description | {"task_type": "classification"}))
+    done = job.run("evaluate")
+    assert done.returncode == 1
+    assert "the baseline is a classification model, the evaluated one is for detection" in job.failure
 
 
 def test_export_is_verified_and_a_spoiled_artefact_fails_with_both_numbers(trained: JobFolder, tmp_path: Path) -> None:

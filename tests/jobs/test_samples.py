@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dataloop_jobs.augmentation import Changes
 from dataloop_jobs.dataset import read_dataset
@@ -15,6 +16,7 @@ from dataloop_jobs.images import ImageStore
 from dataloop_jobs.samples import Batch, Samples
 from dataloop_jobs.sampling import Share
 from tests.jobs.job_folder import LABELS, SIZE, JobFolder
+from tests.jobs.test_images import encoded
 
 CASES = [
     ("classification", Changes("flip", mixup=0.4, blur=1, rotate=10)),
@@ -79,9 +81,6 @@ def test_mixed_images_have_mixed_targets(job: JobFolder, name: str) -> None:
 
 
 def test_mixed_pixels_are_the_shares_of_their_parts(job: JobFolder) -> None:
-    from PIL import Image
-    from tests.jobs.test_images import encoded
-
     for label, colour in (("0", (0, 0, 0)), ("1", (255, 255, 255))):
         job.add("train", encoded(Image.new("RGB", (SIZE, SIZE), colour)), [(label, None)])
     (batch,) = samples(job, "classification", Changes(mixup=1.0)).batches([0, 1] * 10, 0, 20)

@@ -51,6 +51,21 @@ def test_boxes_are_the_bounds_of_the_ink(monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_allclose(box, [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], atol=2.5)
 
 
+def test_inks_are_the_digits_pixels_and_fill_their_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = np.full((128, 128, 3), 100, np.float32)
+    monkeypatch.setattr(scenes, "_background", lambda *_: grey.copy())
+    for scene in compose("train", 12, seed=8, size=128):
+        pixels = np.asarray(Image.open(io.BytesIO(scene.image_bytes))).astype(float)
+        differs = np.abs(pixels.mean(axis=2) - 100) > 15
+        for ink, (left, top, right, bottom) in zip(scene.inks, scene.boxes, strict=True):
+            assert ink.shape == (bottom - top, right - left)
+            assert ink.any(axis=0)[[0, -1]].all()
+            assert ink.any(axis=1)[[0, -1]].all()
+            shown = differs[round(top) : round(bottom), round(left) : round(right)]
+            # JPEG and the soft rim of a stroke move the edge by about a pixel.
+            assert (ink & shown).sum() > 0.7 * (ink | shown).sum()
+
+
 def test_boxes_stay_inside_and_apart() -> None:
     for scene in compose("heldout", 40, seed=4, size=96):
         assert len(scene.boxes) == len(scene.labels) == len(scene.digit_ids) >= 1

@@ -20,7 +20,9 @@ def channel(name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}
 
 
-def create(stack: LocalStack, name: str, *, channels: tuple = (), limit_s: int = 60, **parameters: str) -> str:
+def create(
+    stack: LocalStack, name: str, *, channels: tuple = (), limit_s: int = 60, instances: int = 1, **parameters: str
+) -> str:
     bucket = stack.output("ArtifactsBucketName")
     stack.client("sagemaker").create_training_job(
         TrainingJobName=name,
@@ -35,7 +37,8 @@ def create(stack: LocalStack, name: str, *, channels: tuple = (), limit_s: int =
         InputDataConfig=[channel("code", stack.output("CodeUri")), *channels],
         OutputDataConfig={"S3OutputPath": f"s3://{bucket}/jobs"},
         CheckpointConfig={"S3Uri": f"s3://{bucket}/checkpoints/{name.split('.')[0]}"},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        TensorBoardOutputConfig={"S3OutputPath": f"s3://{bucket}/tensorboard/{name.split('.')[0]}"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": instances, "VolumeSizeInGB": 10},
         StoppingCondition={"MaxRuntimeInSeconds": limit_s},
         Environment={"MINE": "1"},
     )
@@ -125,6 +128,13 @@ def test_a_training_finds_everything_in_its_place(stack: LocalStack) -> None:
     statuses = [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
     assert statuses == ["Pending", "Downloading", "Training", "Uploading", "Completed"]
     assert job["TrainingTimeInSeconds"] >= 1
+
+
+def test_event_files_of_tensorboard_are_uploaded(stack: LocalStack) -> None:
+    name, bucket = create(stack, job_name(), board="curves"), stack.output("ArtifactsBucketName")
+    assert ended(stack, name)["TrainingJobStatus"] == "Completed"
+    found = stack.client("s3").get_object(Bucket=bucket, Key=f"tensorboard/{name}/events")
+    assert found["Body"].read() == b"curves"
 
 
 def test_the_log_is_in_cloudwatch_and_events_are_on_the_bus(stack: LocalStack) -> None:
@@ -229,6 +239,8 @@ def test_names_are_unique_and_requests_are_checked(stack: LocalStack) -> None:
         create(stack, name, epochs="1")
     with pytest.raises(ClientError, match=r"ValidationException.*pattern"):
         create(stack, "not_a_name.x")
+    with pytest.raises(ClientError, match="one machine is one instance"):
+        create(stack, job_name(), instances=2)
     with pytest.raises(ClientError, match="ValidationException"):
         stack.client("sagemaker", parameter_validation=False).create_training_job(TrainingJobName="x")
     with pytest.raises(ClientError, match="not found"):

@@ -77,6 +77,6 @@ def test_a_model_is_never_worse_than_itself(gate: Gate, same: dict[str, Any]) ->
 def test_a_compressed_model_that_was_not_kept_is_never_promoted(
     gate: Gate, challenger: dict[str, Any], champion: dict[str, Any], before: float, now: float
 ) -> None:
-    facts = {"kind": "pruning", "parent_primary": before, "primary": now, "allowed": 0.02, "kept": False}
+    facts = {"kind": "pruning", "parent_primary": before, "primary": now, "drop": 0.1, "allowed": 0.02, "kept": False}
     assert not decide(gate, challenger, champion, facts).promote
     assert not decide(gate, challenger, None, facts).promote

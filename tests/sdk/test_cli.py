@@ -104,6 +104,27 @@ def test_pruning_and_quantisation_are_parameters(service: FakeService, dataloop)
     assert sent["parameters"] == {"pruning_macs_kept": 0.5, "quantization": "int8"}
 
 
+def test_what_is_too_long_for_a_line_has_lines_of_its_own(service: FakeService, dataloop) -> None:
+    scores = {f"label {number}": number / 3 for number in range(9)}
+    model = {"model_id": "m", "labels": ["a", "b"], "scores": scores, "slices": [scores, {"few": 1}] * 2}
+    service.answer("GET", "/models/m", model)
+    lines = dataloop("models", "show", "m")[1].splitlines()
+    assert max(map(len, lines)) <= 120
+    assert lines[:5] == ["model_id  m", 'labels    ["a", "b"]', "scores", "  label 0  0", "  label 1  0.3333"]
+    assert lines.count('  {"few": 1}') == 2
+    assert lines.count("    label 1  0.3333") == 2
+
+
+def test_a_gate_is_an_object(service: FakeService, dataloop) -> None:
+    service.answer("POST", "/releases", TASK)
+    dataloop("release", "m", "--gate", '{"min_primary": 0.5, "slices": ["region"]}', "--no-wait")
+    sent = service.calls("POST", "/api/v1/releases")[0].json
+    assert sent == {"model_id": "m", "gate": {"min_primary": 0.5, "slices": ["region"]}}
+    code, _, err = dataloop("release", "m", "--gate", "0.5")
+    assert code == 2
+    assert "JSON object" in err
+
+
 def test_images_are_named_by_uid_by_file_or_by_query(service: FakeService, dataloop, tmp_path: Path) -> None:
     service.answer("POST", "/selections", TASK)
     listed = tmp_path / "uids.txt"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dataloop.domain.analyses import make_image_query
 from dataloop.domain.errors import IllegalTransition, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.tasks import Task
 from tests.actions import (
@@ -130,9 +131,31 @@ def test_a_query_says_when_it_was_cut(core: Core) -> None:
         assert core.services.tasks.read("default", task.id).context["is_cut"] is is_cut
 
 
-def test_a_query_that_finds_nothing_fails_with_the_reason(core: Core) -> None:
+def test_a_query_that_would_read_too_much_is_cut(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    uids = [unlabelled(core, str(number)) for number in range(3)]
+    for uid in uids:
+        core.services.annotating.register("default", label(uid))
+    unlabelled(core, "3")
+    for name, query in (("MAX_LOOKUPS", {"labels": "none"}), ("MAX_SCANNED", {"regions": ["XX"]})):
+        monkeypatch.setattr(f"dataloop.services.gathering.{name}", 2)
+        found = core.services.gathering.by_query(
+            "default", make_image_query(query, TODAY), lambda kind: True, spare_labelled=False
+        )
+        assert (found.is_cut, found.images) == (True, [])
+        monkeypatch.undo()
+
+
+def test_a_query_that_finds_nothing_is_done_without_a_job(core: Core) -> None:
     task = core.services.analysing.request_selection("default", {"query": {"from": "2020-01-01"}, "count": 1})
-    with pytest.raises(InvalidInput, match="nothing matches"):
+    for _ in range(2):  # the second time, only the answer was lost
+        assert core.again().analysing.prepare("default", task.id) == {"has_images": False}
+        found = core.services.tasks.get("default", task.id)
+        assert (found.status, found.result["images"]) == ("SUCCEEDED", 0)
+
+
+def test_images_of_which_none_can_be_used_fail_with_the_reasons(core: Core) -> None:
+    task = core.services.analysing.request_selection("default", {"uids": ["0" * 32, "1" * 32], "count": 1})
+    with pytest.raises(InvalidInput, match="'missing_object': 2"):
         core.again().analysing.prepare("default", task.id)
 
 

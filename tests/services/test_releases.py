@@ -223,7 +223,7 @@ def test_a_slice_that_fell_keeps_the_champion_although_the_whole_is_better(core:
 
 def test_a_compressed_model_that_lost_too_much_is_not_released(core: Core) -> None:
     version = ready_version(core, labelled(core, 4))
-    facts = {"kind": "pruning", "parent_primary": 0.8, "primary": 0.7, "drop": 0.1, "allowed": 0.02, "kept": False}
+    facts = {"kind": "pruning", "parent_primary": 0.8, "primary": 0.7, "drop": 0.125, "allowed": 0.02, "kept": False}
     refused = release(core, judged(core, version.id, 0.7, compression=facts))
     assert "0.8000" in core.services.releasing.get("default", refused).verdict["reasons"][0]
     kept = release(core, judged(core, version.id, 0.79, compression=facts | {"primary": 0.79, "kept": True}))

@@ -66,6 +66,17 @@ def test_a_prediction_becomes_an_annotation_in_pixels_with_its_teacher(core: Cor
     assert (task.result["model_name"], task.result["model_version"]) == (teacher.name, teacher.version)
 
 
+def test_a_classifier_suggests_the_likeliest_label_alone(core: Core) -> None:
+    version = ready_version(core, labelled(core, 4))
+    model_id = trained_model(core, version.id, task_type="classification")
+    classifier = core.services.tracing.model("default", model_id)
+    uid = new_image(core, "1")
+    said = [{"label": name, "score": score, "box": None} for name, score in (("cat", 0.6), ("dog", 0.3), ("cow", 0.1))]
+    suggest(core, classifier, {uid: said})
+    (found,) = said_of(core, uid)
+    assert [(entry["label"], entry["score"]) for entry in found.labels] == [("cat", 0.6)]
+
+
 def test_a_mask_travels_as_the_annotations_segmentation(core: Core, teacher: Model) -> None:
     uid = new_image(core, "1")
     assert size_of(core, uid) == (24, 16)
@@ -89,6 +100,15 @@ def test_images_that_people_labelled_are_left_alone_unless_asked(core: Core, tea
     asked = suggest(core, teacher, {mine: [BOX], theirs: [BOX]}, include_labelled=True)
     assert asked.result["annotations"] == 2
     assert [each.method for each in said_of(core, theirs)].count("auto") == 1
+
+
+def test_a_teacher_with_nothing_left_to_say_starts_no_job(core: Core, teacher: Model) -> None:
+    uid = new_image(core, "1")
+    core.services.annotating.register("default", label(uid))
+    task = core.services.analysing.request_annotation("default", {"model_id": teacher.id, "uids": [uid]})
+    assert core.again().analysing.prepare("default", task.id) == {"has_images": False}
+    result = core.services.tasks.get("default", task.id).result
+    assert (result["images"], result["not_used"]["counts"]) == (0, {"labelled": 1})
 
 
 def test_people_who_labelled_while_the_job_ran_are_not_spoken_over(core: Core, teacher: Model) -> None:
@@ -165,20 +185,20 @@ def test_an_image_that_the_job_could_not_use_is_counted(core: Core, teacher: Mod
     assert core.services.tasks.get("default", task.id).result["failed"] == 1
 
 
-def test_suggestions_wake_a_loop_only_when_it_asks_for_them(core: Core, teacher: Model) -> None:
-    # given two loops over the same labels, one of which takes suggestions too
-    order = {"dataset_name": "a", "annotation_type": "detection", "thresholds": {"min_new": 1, "fraction": 0}}
-    people = core.services.looping.create("default", order | {"name": "people"})
-    query = {"annotation_type": "detection", "suggestions": True}
-    both = core.services.looping.create("default", order | {"name": "both", "dataset_name": "b", "query": query})
+def test_a_loop_learns_from_other_teachers_and_from_its_own_model_only_if_it_asks(core: Core, teacher: Model) -> None:
+    # given three loops over the same labels; the teacher is the model of two of them
+    order = {"annotation_type": "detection", "thresholds": {"min_new": 1, "fraction": 0}}
+    own = core.services.looping.create("default", order | {"name": "own", "dataset_name": teacher.name})
+    asks = {"query": {"annotation_type": "detection", "suggestions": True}, "release_name": teacher.name}
+    core.services.looping.create("default", order | {"name": "asks", "dataset_name": "b"} | asks)
+    core.services.looping.create("default", order | {"name": "student", "dataset_name": "c"})
     uid = new_image(core, "1")
-    # when a teacher suggests
+    # when the teacher suggests
     suggest(core, teacher, {uid: [BOX]})
     touched = core.services.looping.absorb("default", [each.id for each in said_of(core, uid)])
-    # then only that one has something new to learn
-    assert [loop.id for loop in touched] == [both.id]
-    assert core.services.looping.consider("default", people.id)[0].reason == "nothing new to learn"
-    assert core.services.looping.consider("default", both.id)[0].start
+    # then it does not start the training of its own successor
+    assert sorted(loop.name for loop in touched) == ["asks", "student"]
+    assert core.services.looping.consider("default", own.id)[0].reason == "nothing new to learn"
 
 
 def test_a_loop_of_an_earlier_release_takes_no_suggestions(core: Core) -> None:

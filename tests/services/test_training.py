@@ -31,6 +31,7 @@ def test_a_job_gets_its_channels_and_one_for_the_parent_only_if_there_is_one(cor
     assert sources["images"]["S3Uri"] == sources["dataset"]["S3Uri"] + "images.manifest"
     if parent:
         assert sources["parent"]["S3Uri"].endswith(f"default/models/{parent}/model/")
+    assert job["instance_count"] == core.settings.training_instances == 1
     # and the machine reads every field of the answer, and no other
     machine = (MACHINES / "training.asl.json").read_text("utf-8")
     assert set(job) == set(re.findall(r"\$\.prepare\.out\.(\w+)", machine))

@@ -162,13 +162,13 @@ def test_a_compressed_model_must_have_kept_its_accuracy() -> None:
         "kind": "quantization",
         "parent_primary": 0.8,
         "primary": 0.75,
-        "drop": 0.05,
+        "drop": 0.0625,
         "allowed": 0.02,
         "kept": False,
     }
     verdict = decide(Gate(), metrics(0.75), None, facts)
     assert not verdict.promote
-    for part in ("quantization", "0.8000", "0.7500", "0.0200"):
+    for part in ("quantization", "0.8000", "0.7500", "6.2%", "2.0%"):
         assert part in verdict.reasons[0]
     assert decide(Gate(), metrics(0.79), None, facts | {"primary": 0.79, "kept": True}).promote
     assert "not measured" in decide(Gate(), metrics(0.79), None, {"kind": "pruning", "kept": False}).reasons[0]

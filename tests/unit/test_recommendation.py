@@ -99,7 +99,6 @@ def test_rare_labels_are_balanced() -> None:
 @pytest.mark.parametrize(
     ("facts", "named"),
     [
-        ({"task_type": "poetry"}, "task_type"),
         ({"images": 0}, "images"),
         ({"object_side": 0}, "object_side"),
         ({"object_side": 2.0}, "object_side"),

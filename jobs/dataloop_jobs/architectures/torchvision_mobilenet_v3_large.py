@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from dataloop_jobs import torchvision_backbones
@@ -24,5 +26,5 @@ def build_backbone(frozen_stages: int, *, pretrained: bool) -> StagedBackbone:
     )
 
 
-def _cut(network: nn.Module) -> list[nn.Module]:
+def _cut(network: Any) -> list[nn.Module]:
     return [nn.Sequential(*network.features[first:end]) for first, end in _BLOCKS]

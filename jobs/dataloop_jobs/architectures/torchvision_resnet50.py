@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from dataloop_jobs import torchvision_backbones
@@ -21,6 +23,6 @@ def build_backbone(frozen_stages: int, *, pretrained: bool) -> StagedBackbone:
     )
 
 
-def _cut(network: nn.Module) -> list[nn.Module]:
+def _cut(network: Any) -> list[nn.Module]:
     stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
     return [stem, network.layer1, network.layer2, network.layer3, network.layer4]

@@ -14,7 +14,7 @@ from dataloop_jobs.evaluation.report import write_report
 from dataloop_jobs.faults import BadModel
 from dataloop_jobs.images import ImageStore
 from dataloop_jobs.inference import predict
-from dataloop_jobs.model_folder import Model, read_model
+from dataloop_jobs.model_folder import Model, check_labels, read_model
 
 # Every image is used once: keeping them would only take memory.
 _NO_CACHE = 0
@@ -76,7 +76,9 @@ def _answers(
         progress.report("evaluate", done, total, "images")
 
     run = onnx_runner(model.graph, threads_from_environment())
-    return predict(run, model.task, rows, store, model.decode_settings, advanced)
+    answers = predict(run, model.task, rows, store, model.decode_settings, advanced)
+    check_labels(answers, model.labels)
+    return answers
 
 
 def _id(model: Model) -> str | None:
@@ -87,4 +89,4 @@ def _id(model: Model) -> str | None:
 def threads_from_environment() -> int:
     """CPU threads of a processing job: DATALOOP_JOB_THREADS, else at most two of the machine's cores."""
     asked = os.environ.get("DATALOOP_JOB_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) > 0 else min(2, os.cpu_count() or 1)
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else min(2, os.cpu_count() or 1)

@@ -22,7 +22,7 @@ def export(folders: ProcessingFolders, stop: StopRequest) -> None:
     """Write the artefact's files and verification.json. Raises JobFault or Interrupted."""
     progress = Progress()
     declaration = find(EXPORTERS, FORMAT_VARIABLE, os.environ.get(FORMAT_VARIABLE, "onnx"))
-    exporter: Exporter = declaration.load()  # type: ignore[assignment]
+    exporter: Exporter = declaration.load()
     model = read_model(folders.input("model"))
     job = ExportJob(
         model, folders.output, folders.input("dataset"), folders.input("images"), threads_from_environment()
@@ -56,9 +56,7 @@ def describe(
     return [folder / name for name in (DESCRIPTION, LABELS, README)]
 
 
-def verification(
-    declaration: Declaration, files: Sequence[Path], folder: Path, proof: Verification
-) -> dict[str, Any]:
+def verification(declaration: Declaration, files: Sequence[Path], folder: Path, proof: Verification) -> dict[str, Any]:
     """The content of verification.json. size_bytes: the artefact and what lies beside it."""
     agreement = proof.agreement
     limit = agreement.tolerance

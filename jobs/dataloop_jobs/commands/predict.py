@@ -21,9 +21,9 @@ from dataloop_jobs.faults import BadDataset, BadImage, BadParameter
 from dataloop_jobs.images import ImageStore
 from dataloop_jobs.inference import BATCH
 from dataloop_jobs.json_files import replace_file, write_json
-from dataloop_jobs.model_folder import Model, read_model
+from dataloop_jobs.model_folder import Model, check_labels, read_model
 
-MIN_SCORE_VARIABLE = "PREDICT_MIN_SCORE"
+SCORE_VARIABLE = "PREDICT_MIN_SCORE"
 # Every image is used once: keeping them would only take memory.
 _NO_CACHE = 0
 
@@ -80,7 +80,9 @@ def _lines(model: Model, rows: list[Row], store: ImageStore, min_score: float) -
         if loaded:
             pixels, fits = zip(*loaded.values(), strict=True)
             outputs = run(normalise(np.stack(pixels)))
-            found = dict(zip(loaded, decode(model.decode_settings, outputs, fits), strict=True))
+            answers = decode(model.decode_settings, outputs, fits)
+            check_labels(answers, model.labels)
+            found = dict(zip(loaded, answers, strict=True))
         for row in batch:
             if row.uid in problems:
                 yield {"uid": row.uid, "error": problems[row.uid]}
@@ -91,7 +93,7 @@ def _lines(model: Model, rows: list[Row], store: ImageStore, min_score: float) -
 
 def _min_score(model: Model) -> float:
     """PREDICT_MIN_SCORE, else the model's own threshold."""
-    asked = os.environ.get(MIN_SCORE_VARIABLE, "")
+    asked = os.environ.get(SCORE_VARIABLE, "")
     if not asked:
         return model.threshold
     try:
@@ -99,5 +101,5 @@ def _min_score(model: Model) -> float:
     except ValueError:
         value = float("nan")
     if not 0 <= value <= 1:
-        raise BadParameter(MIN_SCORE_VARIABLE, asked, "must be a number from 0 to 1")
+        raise BadParameter(SCORE_VARIABLE, asked, "must be a number from 0 to 1")
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from dataloop_jobs.dataset import Row, read_image_list
 from dataloop_jobs.declarations import SELECTIONS
 from dataloop_jobs.faults import BadDataset, BadModel, BadParameter
 from dataloop_jobs.images import ImageStore
-from dataloop_jobs.json_files import write_json
+from dataloop_jobs.json_files import parse_json, write_json
 from dataloop_jobs.model_folder import Model, read_model
 from dataloop_jobs.selection.choosing import Candidates, Wish, choose
 from dataloop_jobs.selection.images import Eye, Seen
@@ -67,7 +66,7 @@ def select(folders: ProcessingFolders, stop: StopRequest) -> None:
 def read_wish(text: str) -> Wish:
     """The JSON of SELECTION, checked. Raises BadParameter naming field and value."""
     try:
-        given = json.loads(text)
+        given = parse_json(text)
     except ValueError:
         given = None
     if not isinstance(given, dict):

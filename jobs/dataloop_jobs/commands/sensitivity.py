@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 
@@ -18,6 +17,7 @@ from dataloop_jobs.contract import ProcessingFolders, Progress, StopRequest
 from dataloop_jobs.dataset import Row, read_dataset
 from dataloop_jobs.faults import BadDataset, BadModel, BadParameter
 from dataloop_jobs.images import ImageStore
+from dataloop_jobs.json_files import parse_json
 from dataloop_jobs.model_folder import Model, load_network, read_model
 
 SETTINGS_VARIABLE = "SENSITIVITY"
@@ -56,8 +56,8 @@ def ratios_from(text: str) -> tuple[float, ...]:
     if not text:
         return RATIOS
     try:
-        ratios = tuple(sorted(float(ratio) for ratio in json.loads(text)["ratios"]))
-    except (ValueError, TypeError, KeyError):
+        ratios = tuple(sorted(float(ratio) for ratio in parse_json(text)["ratios"]))
+    except (ValueError, TypeError, KeyError, OverflowError):
         raise BadParameter(SETTINGS_VARIABLE, text, 'must be {"ratios": [shares of channels to remove]}') from None
     if not ratios or not all(0 < ratio < 1 for ratio in ratios):
         raise BadParameter(SETTINGS_VARIABLE, text, "needs at least one ratio, and all must lie between 0 and 1")

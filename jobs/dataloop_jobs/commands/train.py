@@ -77,8 +77,7 @@ def train(folders: TrainingFolders, parameters: Parameters, stop: StopRequest) -
     if trained is not None:
         card = _finish(job, network, carried, trained)
         if begun is not None:
-            primary = card["metrics"]["primary"]["value"]
-            card["compression"] = compression.finish(compressing, begun, folders.model, folders.output, primary)
+            compression.finish(compressing, begun, folders.model, folders.output, card)
         write_card(folders.model, card)
         job.progress.report("done", 1, 1, "models")
 
@@ -241,8 +240,8 @@ def _export(
     network = network.to(cpu).eval()
     path = folder / model_folder.GRAPH
     onnx.convert(network, task, parameters.image_size, path)
-    batches = (images for images, _ in input_batches(rows[:SAMPLES], store))
-    limit = onnx.tolerance(network).limit
+    batches = [images for images, _ in input_batches(rows[:SAMPLES], store)]
+    limit = onnx.tolerance(network, batches).limit
     return compare("onnx", torch_runner(network, cpu), onnx_runner(path, parameters.threads), batches, limit)
 
 

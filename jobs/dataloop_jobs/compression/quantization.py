@@ -56,7 +56,8 @@ class ActivationGrid(nn.Module):
 
     def _follow(self, x: Tensor) -> None:
         # 0 is always in the range, because padding and rectifiers make exact zeros.
-        low, high = x.min().float().clamp(max=0), x.max().float().clamp(min=0)
+        lowest, highest = x.aminmax()
+        low, high = lowest.float().clamp(max=0), highest.float().clamp(min=0)
         is_new = bool(self.high == self.low)
         self.low.copy_(low if is_new else torch.lerp(self.low, low, _MOMENTUM))
         self.high.copy_(high if is_new else torch.lerp(self.high, high, _MOMENTUM))

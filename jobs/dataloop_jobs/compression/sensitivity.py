@@ -11,6 +11,7 @@ from torch import nn
 
 from dataloop_jobs.compression.channels import ChannelGroup, without
 from dataloop_jobs.dataset import Row
+from dataloop_jobs.faults import BadModel
 from dataloop_jobs.images import ImageStore
 from dataloop_jobs.inference import predict, torch_runner
 from dataloop_jobs.task_types.surface import TaskType
@@ -41,7 +42,7 @@ class Curve:
 class Scan:
     """The metric of the whole network, and a curve for each group of channels."""
 
-    baseline: float | None
+    baseline: float
     curves: tuple[Curve, ...]
 
 
@@ -66,12 +67,17 @@ def scan(
     """Measure the whole network, then each group without each ratio. on_progress(done, total) may raise to stop.
 
     applied: see `cost.positions`. Ratios that come to the same number of channels are measured once; the ratios of a
-    curve are the true ones. Cost: one pass over the rows for each group and ratio.
+    curve are the true ones. Raises BadModel when the whole network's metric is 0 or cannot be computed. Cost: one pass over the rows for each group and ratio.
     """
     wanted = [(group, sorted({group.rounded(1 - ratio) for ratio in ratios}, reverse=True)) for group in groups]
     total = 1 + sum(len(counts) for _, counts in wanted)
     on_progress(0, total)
     baseline = measure(network)
+    if not baseline:
+        raise BadModel(
+            f"the model's metric is {baseline} before anything is removed, so that no layer can be told from another:"
+            " train it further or measure on other images; pruning_source=magnitude prunes without a scan"
+        )
     done = 1
     curves = []
     layers = dict(network.named_modules())

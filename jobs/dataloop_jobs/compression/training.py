@@ -121,13 +121,14 @@ def begin(job: Job, network: nn.Module) -> tuple[nn.Module, Begun | None]:
     return _calibrated(job, network), begun
 
 
-def finish(job: Job, begun: Begun, folder: Path, output: Path, primary: float | None) -> dict[str, Any]:
+def finish(job: Job, begun: Begun, folder: Path, output: Path, card: dict[str, Any]) -> None:
     """Write compression.json into the model folder and the output, and what a scan found into the output.
 
-    primary: the metric of the trained model.onnx on the test split.
-    Returns the content: kept says whether the model lost no more than it may.
+    card: the model card's content; it gains the same report, and its metrics and metrics.json gain `compression`, by
+    which a release is judged: kept says whether the model lost no more than it may.
     """
     assert job.parent is not None
+    primary = card["metrics"]["primary"]["value"]
     graphs = [job.parent / model_folder.GRAPH, folder / model_folder.GRAPH]
     before_ms, after_ms = cost.latencies_ms(graphs, job.parameters.image_size)
     macs, parameters = begun.after["macs"], begun.after["parameters"]
@@ -135,23 +136,23 @@ def finish(job: Job, begun: Begun, folder: Path, output: Path, primary: float | 
     after_finetune = _figures(primary, size_bytes, macs, parameters, after_ms)
     drop = relative_drop(begun.before["primary"], primary)
     allowed = job.parameters.compression_max_drop
+    verdict = {"kind": begun.kind, "drop": drop, "allowed": allowed, "kept": drop is not None and drop <= allowed}
     content = {
-        "kind": begun.kind,
+        **verdict,
         "metric": job.task.primary_name,
         "before": {**begun.before, "latency_ms": before_ms},
         # The same graph with other values: it is as fast.
         "after": {**begun.after, "latency_ms": after_ms},
         "after_finetune": after_finetune,
-        "drop": drop,
-        "allowed": allowed,
-        "kept": drop is not None and drop <= allowed,
         "channels": begun.channels,
     }
     for place in (folder, output):
         write_json(place / REPORT, content, indent=1)
     if begun.scan:
         write_scan(output, begun.scan)
-    return content
+    card["compression"] = content
+    card["metrics"]["compression"] = {**verdict, "parent_primary": begun.before["primary"], "primary": primary}
+    write_json(output / "metrics.json", card["metrics"], indent=1)
 
 
 def relative_drop(before: float | None, after: float | None) -> float | None:
@@ -176,13 +177,6 @@ def _prune(job: Job, network: nn.Module) -> Begun:
         measure = sensitivity.judge(job.task, rows, job.store, job.dataset.labels, job.device)
         scan = sensitivity.scan(network, groups, applied, measure, on_progress=_reporter(job, "scan", "networks"))
         network.to("cpu")
-        if not scan.baseline:
-            raise BadParameter(
-                "pruning_source",
-                "scan",
-                f"the parent's {job.task.primary_name} is {scan.baseline} on {len(rows)} images of the {split} split,"
-                " so that no layer can be told from another: use magnitude",
-            )
         report = sensitivity.report(scan, job.task.primary_name, split, len(rows))
     arithmetic = planning.Arithmetic(network, groups, applied)
     kept = planning.plan(groups, arithmetic, job.parameters.pruning_macs_kept, scan)

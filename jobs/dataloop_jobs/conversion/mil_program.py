@@ -71,7 +71,9 @@ def _padding(inputs: Inputs, kernel: tuple[int, int]) -> list[int]:
         vertical, horizontal = ((side - 1) * step for side, step in zip(kernel, inputs["dilations"], strict=True))
         return [horizontal // 2, horizontal - horizontal // 2, vertical // 2, vertical - vertical // 2]
     if kind != "valid":
-        raise BadModel(f"a convolution with pad_type {kind!r} and strides {inputs['strides']} is not known to this check")
+        raise BadModel(
+            f"a convolution with pad_type {kind!r} and strides {inputs['strides']} is not known to this check"
+        )
     return [0, 0, 0, 0]
 
 

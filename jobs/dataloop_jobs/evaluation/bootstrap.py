@@ -16,8 +16,8 @@ LEVEL = 0.95
 RESAMPLES = 1000
 # Fewer make the ends of an interval jump from seed to seed.
 FEWEST_RESAMPLES = 200
-# Numbers that all resamples of one interval may look at: about 10 s on one core. Large test sets get fewer resamples,
-# and need fewer: their intervals are narrow.
+# Numbers that all resamples of one interval may look at: 25 s on one core (measured, 25 ns a number). Large test sets
+# get fewer resamples, and need fewer: their intervals are narrow.
 _WORK = 1_000_000_000
 # Numbers of one block of resamples: 16 MB a table.
 _BLOCK = 2_000_000

@@ -41,14 +41,12 @@ def write_report(
     store: ImageStore | None = None,
     baseline: Contender | None = None,
     model_labels: Sequence[str] = (),
-    extra: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score the predictions, write the files and return the content of metrics.json.
 
     labels: all label names, the model's first; model_labels: only those the model knows. dataset: {"version_id",
     "digest"} of what was scored. store: where the report takes the pictures of the worst images from. baseline: another
-    model's answers to the same rows; comparison.json is written only then. extra: further keys of
-    metrics.json.
+    model's answers to the same rows; comparison.json is written only then.
     Without rows every number is null and "note" says so. Raises BadModel for a prediction that is not a number.
     """
     _check_scores(rows, predictions)
@@ -65,7 +63,6 @@ def write_report(
         "calibration": scores.calibration,
         **_uncertain(scores, rows, labels),
     }
-    metrics |= extra or {}
     if not rows:
         metrics["note"] = "the test split is empty: nothing was measured"
     worst = worst_images(scores.evidence, rows, predictions, labels, threshold) if scores.evidence else []

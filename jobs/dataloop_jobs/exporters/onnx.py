@@ -7,18 +7,20 @@ import io
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from dataloop_inference.session import onnx_runner
 from dataloop_jobs.compression.int8_graph import store_int8
 from dataloop_jobs.compression.quantization import for_export, is_quantized, weight_scales
 from dataloop_jobs.exporters.surface import ExportJob
-from dataloop_jobs.exporters.verification import FLOAT32, INT8, Tolerance, Verification, verify_outputs
+from dataloop_jobs.exporters.verification import FLOAT32, Tolerance, Verification, rounded, verify_outputs
 from dataloop_jobs.inference import torch_runner
 from dataloop_jobs.json_files import replace_file
 from dataloop_jobs.model_folder import GRAPH, load_network
@@ -56,9 +58,9 @@ def convert(network: nn.Module, task: TaskType, image_size: int, path: Path) -> 
     replace_file(path, graph.SerializeToString(deterministic=True))
 
 
-def tolerance(network: nn.Module) -> Tolerance:
-    """How far ONNX Runtime's outputs may be from this network's."""
-    return INT8 if is_quantized(network) else FLOAT32
+def tolerance(network: nn.Module, batches: Iterable[NDArray[np.float32]]) -> Tolerance:
+    """How far ONNX Runtime's outputs for these batches may be from those of the network (on the CPU)."""
+    return rounded(torch_runner(network, torch.device("cpu")), batches) if is_quantized(network) else FLOAT32
 
 
 def _strip_traces(model: onnx.ModelProto) -> None:
@@ -81,7 +83,7 @@ def verify(job: ExportJob) -> Verification:
     network = load_network(job.model)
     reference = torch_runner(network, torch.device("cpu"))
     candidate = onnx_runner(job.folder / GRAPH, job.threads)
-    return verify_outputs("onnx", reference, candidate, job.inputs(), tolerance(network), against="torch")
+    return verify_outputs("onnx", reference, candidate, job.inputs(), tolerance(network, job.inputs()), against="torch")
 
 
 @contextlib.contextmanager

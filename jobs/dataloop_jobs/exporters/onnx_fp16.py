@@ -35,6 +35,4 @@ def export(job: ExportJob) -> list[Path]:
 def verify(job: ExportJob) -> Verification:
     """Against the float32 graph, both by ONNX Runtime."""
     reference = onnx_runner(job.model.graph, job.threads)
-    return verify_outputs(
-        "onnx_fp16", reference, onnx_runner(job.folder / GRAPH, job.threads), job.inputs(), TOLERANCE
-    )
+    return verify_outputs("onnx_fp16", reference, onnx_runner(job.folder / GRAPH, job.threads), job.inputs(), TOLERANCE)

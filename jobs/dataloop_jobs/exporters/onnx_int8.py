@@ -32,9 +32,9 @@ from dataloop_jobs.model_folder import GRAPH
 if TYPE_CHECKING:
     import onnx
 
-MAX_DROP_VARIABLE = "EXPORT_MAX_DROP"
+DROP_VARIABLE = "EXPORT_MAX_DROP"
 # Two points of the primary metric: what a client would hardly see, and well above what the seed of a training moves.
-DEFAULT_MAX_DROP = 0.02
+ALLOWED_DROP = 0.02
 # More images change the extremes no further (measured: 48 and 100 differ by 0.0003 of AP50).
 CALIBRATION_IMAGES = 100
 _UNGATED = Tolerance(math.inf, "int8 moves raw outputs by design; what counts is the accuracy it costs, see accuracy")
@@ -60,7 +60,7 @@ def verify(job: ExportJob) -> Verification:
     """Accuracy on the test split, before and after. Raises VerificationFailed, with both, beyond the allowed drop."""
     import onnx
 
-    allowed = max_drop()
+    allowed = allowed_drop()
     reference, candidate = onnx_runner(job.model.graph, job.threads), onnx_runner(job.folder / GRAPH, job.threads)
     outputs = verify_outputs("onnx_int8", reference, candidate, job.inputs(), _UNGATED)
     task = job.model.task
@@ -70,7 +70,7 @@ def verify(job: ExportJob) -> Verification:
     said = f"{task.primary_name} {before:.4f} before, {after:.4f} after, on {images} test images"
     if not before - after <= allowed:
         raise VerificationFailed(
-            f"onnx_int8: {said}; a drop of at most {allowed:g} is allowed ({MAX_DROP_VARIABLE}). Export onnx_fp16, or "
+            f"onnx_int8: {said}; a drop of at most {allowed:g} is allowed ({DROP_VARIABLE}). Export onnx_fp16, or "
             "train with quantization=int8"
         )
     accuracy = {
@@ -92,15 +92,15 @@ def verify(job: ExportJob) -> Verification:
     )
 
 
-def max_drop() -> float:
+def allowed_drop() -> float:
     """The allowed loss of the primary metric. Raises BadParameter."""
-    text = os.environ.get(MAX_DROP_VARIABLE, "") or str(DEFAULT_MAX_DROP)
+    text = os.environ.get(DROP_VARIABLE, "") or str(ALLOWED_DROP)
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:
-        raise BadParameter(MAX_DROP_VARIABLE, text, "must be a number from 0 to 1")
+        raise BadParameter(DROP_VARIABLE, text, "must be a number from 0 to 1")
     return value
 
 

@@ -53,7 +53,7 @@ def verify(job: ExportJob) -> Verification:
 def _paddle() -> Any:
     """The package, writing the format (protobuf) that PaddleX's deployment tools and Paddle Lite read."""
     # Read once, at import: without it Paddle 3 writes model.json, which only Paddle 3 reads.
-    os.environ["FLAGS_enable_pir_api"] = "0"
+    os.environ["FLAGS_enable_pir_api"] = "0"  # noqa: SIM112 - its name
     os.environ.setdefault("GLOG_minloglevel", "2")
     import warnings
 

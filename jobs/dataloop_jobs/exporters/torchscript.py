@@ -38,7 +38,8 @@ def export(job: ExportJob) -> list[Path]:
     network = _AsTuple(load_network(job.model).to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]
     target = job.folder / SCRIPT
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        # Deprecation, and notes that checks of shapes are not part of the trace: the shape is fixed.
+        warnings.simplefilter("ignore")
         traced = torch.jit.freeze(torch.jit.trace(network, torch.zeros(2, 3, size, size)))
         torch.jit.save(traced, str(target))
     return [target]

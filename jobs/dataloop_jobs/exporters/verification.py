@@ -31,9 +31,25 @@ class Tolerance:
 
 # Raw network outputs are of the order of 1 to 10 and feed a sigmoid; this is far below what a score can show.
 FLOAT32 = Tolerance(1e-3, "the same float32 arithmetic in another order; a score moves by less than 0.0003")
-# A value that lies between two steps is rounded one way by torch and the other by ONNX Runtime, and the step it is off by
-# goes through all later layers.
-INT8 = Tolerance(0.5, "sums are rounded to int8 in another order; a score moves by less than 0.13")
+# A value between two steps of int8 is rounded one way by torch and the other by ONNX Runtime, and later layers carry the
+# difference on: even the same network in another memory layout is then off by 0.05 of its outputs' standard deviation.
+_ROUNDED_SPREAD = 0.25
+
+
+def rounded(reference: Runner, batches: Iterable[NDArray[np.float32]]) -> Tolerance:
+    """The tolerance of a network that computes in int8: a quarter of the standard deviation of its own outputs.
+
+    reference: the network in torch; batches: those of the comparison. A wrongly converted graph is off by more than one
+    standard deviation; what the rounding costs shows in the metrics, which are measured with the artefact itself.
+    """
+    outputs = [reference(images) for images in batches]
+    spreads = [
+        float(np.concatenate([output.ravel() for output in parts]).std()) for parts in zip(*outputs, strict=True)
+    ]
+    return Tolerance(
+        _ROUNDED_SPREAD * min(spreads, default=0.0),
+        "a quarter of the outputs' standard deviation: sums lie near the border of two int8 steps",
+    )
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,11 @@ class Verification:
 
 
 def compare(
-    name: str, reference: Runner, candidate: Runner, batches: Iterable[NDArray[np.float32]], limit: float = FLOAT32.limit
+    name: str,
+    reference: Runner,
+    candidate: Runner,
+    batches: Iterable[NDArray[np.float32]],
+    limit: float = FLOAT32.limit,
 ) -> Agreement:
     """Run both on every batch. Raises VerificationFailed, with both numbers, when they differ by more than `limit`."""
     largest, samples = 0.0, 0
@@ -72,9 +92,9 @@ def compare(
         for wanted, got in zip(reference(images), candidate(images), strict=True):
             if wanted.shape != got.shape:
                 raise VerificationFailed(f"{name}: an output has shape {got.shape}, the reference has {wanted.shape}")
+            difference = float(np.abs(wanted - got).max())
             # NaN would lose every comparison silently.
-            difference = float(np.nan_to_num(np.abs(wanted - got).max(), nan=np.inf))
-            largest = max(largest, difference)
+            largest = max(largest, difference if np.isfinite(difference) else np.inf)
         samples += len(images)
     if not samples:
         raise VerificationFailed(f"{name}: there is no image to verify on")

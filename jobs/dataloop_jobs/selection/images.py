@@ -17,7 +17,7 @@ from dataloop_jobs.architectures.efficientnet_lite0 import build_backbone
 from dataloop_jobs.dataset import Row
 from dataloop_jobs.faults import BadImage
 from dataloop_jobs.images import ImageStore
-from dataloop_jobs.model_folder import Model, load_network
+from dataloop_jobs.model_folder import Model, check_labels, load_network
 from dataloop_jobs.selection.perceptual_hash import perceptual_hash
 from dataloop_jobs.selection.uncertainty import doubts
 
@@ -89,6 +89,7 @@ class Eye:
         assert self._model is not None
         settings = self._model.decode_settings
         predictions = decode(settings, outputs, fits)
+        check_labels(predictions, self._model.labels)
         of_batch = doubts(settings, outputs, fits, predictions, self._measure)
         best = [max(found, key=lambda one: one.score, default=None) for found in predictions]
         names = [self._model.labels[one.label] if one else "" for one in best]

@@ -24,6 +24,7 @@ def read_job_code(root: Path) -> JobCode | None:
     if not (jobs / "run.py").is_file():
         return None
     single = [path for path in (jobs / "run.py", jobs / "requirements.txt") if path.is_file()]
+    single += sorted((jobs / "exports").glob("*.txt"))
     files = {path.relative_to(jobs).as_posix(): path for path in [*single, *files_below(jobs / "dataloop_jobs")]}
     inference = root / "layers" / "inference" / "python"
     files |= {path.relative_to(inference).as_posix(): path for path in files_below(inference / "dataloop_inference")}

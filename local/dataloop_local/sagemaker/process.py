@@ -14,7 +14,11 @@ from pathlib import Path
 CONTAINER_BASE = "/opt/ml"
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 # What a container image would bring. Everything else of the host's environment stays outside.
-_HOST_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT")
+_HOST_VARIABLES = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT"),
+    # Where the heavy converters are installed: docs/exports.md.
+    "DATALOOP_EXPORT_ENVIRONMENTS",
+)
 
 
 def local_path(base: Path, container_path: str) -> Path:

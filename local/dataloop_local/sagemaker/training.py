@@ -23,6 +23,9 @@ def check(request: dict[str, Any]) -> None:
             "ValidationException",
             "AlgorithmSpecification.ContainerEntrypoint is required on one machine: there is no container image to ask",
         )
+    instances = request["ResourceConfig"].get("InstanceCount", 1)
+    if instances > 1:
+        raise SageMakerError("ValidationException", f"InstanceCount {instances}: one machine is one instance")
     if algorithm["TrainingInputMode"] != "File":
         raise SageMakerError("ValidationException", "only TrainingInputMode File is supported on one machine")
     for channel in request.get("InputDataConfig") or []:
@@ -121,8 +124,12 @@ def output_uri(job: dict[str, Any]) -> str:
 
 
 def upload_artefacts(client: Any, base: Path, job: dict[str, Any]) -> str:
-    """Pack output/data and model and put them into S3OutputPath. Returns the URI of model.tar.gz."""
+    """Pack output/data and model and put them into S3OutputPath, and event files beside. Returns model.tar.gz's URI."""
     uri = output_uri(job)
+    board = job.get("TensorBoardOutputConfig")
+    if board:
+        folder = local_path(base, board.get("LocalPath") or "/opt/ml/output/tensorboard")
+        objects.upload_folder(client, folder, board["S3OutputPath"])
     if any((base / "output/data").iterdir()):
         _pack_and_upload(client, base / "output/data", base / "output.tar.gz", f"{uri}/output.tar.gz")
     return _pack_and_upload(client, base / "model", base / "model.tar.gz", f"{uri}/model.tar.gz")

@@ -11,6 +11,9 @@ from typing import Any
 
 from ankerautotrainsdk.errors import DataloopError
 
+# A field that would make a longer line is spread over several.
+LINE = 120
+
 
 @dataclass
 class Mode:
@@ -91,10 +94,30 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _fields(value: Any) -> None:
+def _fields(value: Any, indent: str = "") -> None:
+    """Fields one a line; what is too long for a line has its own fields, or items, one a line below it."""
     if not isinstance(value, dict):
         sys.stdout.write(f"{_short(value)}\n")
         return
     width = max((len(key) for key in value), default=0)
     for key, each in value.items():
-        sys.stdout.write(f"{key:<{width}}  {_short(each)}\n")
+        text = _short(each)
+        is_long = len(indent) + width + 2 + len(text) > LINE
+        if is_long and isinstance(each, dict):
+            sys.stdout.write(f"{indent}{key}\n")
+            _fields(each, indent + "  ")
+        elif is_long and isinstance(each, (list, tuple)):
+            sys.stdout.write(f"{indent}{key}\n")
+            for item in each:
+                _item(item, indent + "  ")
+        else:
+            sys.stdout.write(f"{indent}{key:<{width}}  {text}\n")
+
+
+def _item(value: Any, indent: str) -> None:
+    text = _short(value)
+    if isinstance(value, dict) and len(indent) + len(text) > LINE:
+        sys.stdout.write(f"{indent}-\n")
+        _fields(value, indent + "  ")
+    else:
+        sys.stdout.write(f"{indent}{text}\n")

@@ -19,6 +19,10 @@ def release(
     name: Annotated[str | None, typer.Option("--name", help="What devices ask for.")] = None,
     require_approval: Annotated[bool, typer.Option("--require-approval", help="Hold until somebody approves.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Publish although the gate says no.")] = False,
+    gate: Annotated[
+        str | None,
+        typer.Option("--gate", help="JSON object, or @file, e.g. '{\"min_primary\": 0.5}'; docs/evaluation.md."),
+    ] = None,
     wait: Annotated[
         bool | None, typer.Option("--wait/--no-wait", help="By default waits, unless approval is required.")
     ] = None,
@@ -27,6 +31,7 @@ def release(
 ) -> None:
     """Publish a model, when it passes the gate."""
     use(as_json)
+    wanted = object_argument(gate, "--gate")
     with open_client() as client:
         task = client.release(
             model_id,
@@ -34,6 +39,7 @@ def release(
             # Not given means: as the service is set up, not "no".
             require_approval=require_approval or None,
             force=force or None,
+            gate=wanted,
             wait=not require_approval if wait is None else wait,
             timeout_s=timeout,
         )

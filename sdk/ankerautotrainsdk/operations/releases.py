@@ -29,7 +29,8 @@ class ReleaseCalls(TaskCalls):
 
         name: what devices ask for; by default decided by the service.
         require_approval: hold until somebody approves (up to 7 days); force: publish although the gate says no.
-        gate: {"margin", "max_class_drop", "min_primary"} instead of the service's own thresholds.
+        gate: {"margin", "max_class_drop", "min_primary", "slices", …} instead of the service's own thresholds;
+        docs/evaluation.md has all fields.
         wait: return only when it is published; TaskFailed says why not. A release that needs approval waits for it.
         Raises NotFound, Conflict, GateRefused, Forbidden (scope `release`).
         """
@@ -63,7 +64,7 @@ class ReleaseCalls(TaskCalls):
         """Set up retraining without a call.
 
         Fields, in one dict or as keywords: name, dataset_name, query {annotation_type, labels, sources, regions},
-        thresholds {min_new, fraction, max_age_days, cooldown_s}, training, gate {margin, max_class_drop, min_primary},
+        thresholds {min_new, fraction, max_age_days, cooldown_s}, training, gate {margin, max_class_drop, min_primary, …},
         release_name, require_approval.
         Raises Conflict (name taken), InvalidInput.
         """

@@ -34,6 +34,7 @@ class Settings:
     training_image: str = ""
     processing_image: str = ""
     training_instance: str = "ml.g5.xlarge"
+    training_instances: int = 1
     processing_instance: str = "ml.m5.xlarge"
     use_spot: bool = False
     job_role_arn: str = ""

@@ -61,9 +61,9 @@ def decode(content: bytes) -> Image.Image:
     image = _open(content)
     try:
         image.load()
+        return _to_rgb(image)
     except Exception as error:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, …
         raise UnreadableImage(f"cannot be decoded: {error}") from error
-    return _to_rgb(image)
 
 
 def pixels_of(content: bytes) -> int:

@@ -10,6 +10,8 @@ from dataloop_inference.predictions import Rle
 Mask = NDArray[np.bool_]
 # Characters from "0" on, five bits of value and one that says that more follow.
 _FIRST, _VALUE, _MORE, _SIGN = 48, 0x1F, 0x20, 0x10
+# Of a run: 2^34 pixels. Without an end a text of one endless number takes time by the square of its length.
+_MOST_BITS = 35
 
 
 def encode(mask: Mask) -> Rle:
@@ -71,6 +73,8 @@ def expand(counts: str) -> list[int]:
             raise ValueError(f"character {chr(character)!r} is not part of a compressed mask")
         value |= (bits & _VALUE) << shift
         shift += 5
+        if shift > _MOST_BITS:
+            raise ValueError("the compressed mask holds a number beyond any image")
         if bits & _MORE:
             continue
         if bits & _SIGN:

@@ -18,6 +18,8 @@ from dataloop_inference.session import onnx_runner
 
 FORMAT = 1
 DESCRIPTION, GRAPH = "model.json", "model.onnx"
+# Kinds of decoding whose cost grows with the pixels of the image itself, because they draw masks of its size.
+_MASKS = {"semantic", "fcos_masks"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Description:
     decode: Mapping[str, Any]
     threshold: float
     sha256: str
+
+    @property
+    def draws_masks(self) -> bool:
+        """True when an answer costs time for every pixel of the image, not only of the network's input."""
+        return self.decode.get("kind") in _MASKS
 
     @classmethod
     def read(cls, content: bytes) -> Description:
@@ -112,12 +119,17 @@ class LoadedModel:
                 yield fault
                 continue
             lowest = self.description.threshold if min_score is None else min_score
-            yield [found for found in self._decoded(pixels, fit) if found.score >= lowest][:limit]
+            yield [found for found in self._decoded(pixels, fit, lowest) if found.score >= lowest][:limit]
 
-    def _decoded(self, pixels: Pixels, fit: Letterbox) -> list[Prediction]:
+    def _decoded(self, pixels: Pixels, fit: Letterbox, lowest: float) -> list[Prediction]:
         outputs = self._run(normalise(pixels[None]))
+        settings = dict(self.description.decode)
         try:
-            (predictions,) = decode(self.description.decode, outputs, [fit])
+            if "score_floor" in settings:
+                # Boxes that would be dropped anyway need not be kept for suppression, which they cannot influence, nor
+                # drawn.
+                settings["score_floor"] = max(settings["score_floor"], lowest)
+            (predictions,) = decode(settings, outputs, [fit])
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise UnusableModel(f"the outputs of {GRAPH} do not fit {DESCRIPTION}: {error!r}") from error
         if any(not 0 <= found.label < len(self.description.labels) for found in predictions):

@@ -16,6 +16,9 @@ def train():
     sys.stdout.write(f"training with {json.dumps(parameters, sort_keys=True)}\n")
     (BASE / "output/data/seen.json").write_text(json.dumps(_seen()))
     (BASE / "model/model.txt").write_text("weights")
+    if parameters.get("board"):
+        (BASE / "output/tensorboard").mkdir()
+        (BASE / "output/tensorboard/events").write_text(parameters["board"])
     if parameters.get("fail"):
         (BASE / "output/failure").write_text(parameters["fail"])
         sys.exit(int(parameters.get("exit", "1")))

@@ -16,14 +16,20 @@ class Architecture:
 
 
 DEFAULT = "efficientnet_lite0"
-# Each of them ends in feature maps, from which every task type can read what it needs.
-_ALL = tuple(kind.name for kind in TASK_TYPES)
+_ALL_TASK_TYPES = (
+    "classification",
+    "multilabel_classification",
+    "detection",
+    "instance_segmentation",
+    "semantic_segmentation",
+)
+# Those of torchvision and timm can be used where the training container has the package.
 ARCHITECTURES = (
-    Architecture("efficientnet_lite0", _ALL),
-    Architecture("torchvision_mobilenet_v3_large", _ALL),
-    Architecture("torchvision_resnet50", _ALL),
-    Architecture("timm_convnext_atto", _ALL),
-    Architecture("timm_resnet18", _ALL),
+    Architecture("efficientnet_lite0", _ALL_TASK_TYPES),
+    Architecture("torchvision_mobilenet_v3_large", _ALL_TASK_TYPES),
+    Architecture("torchvision_resnet50", _ALL_TASK_TYPES),
+    Architecture("timm_convnext_atto", _ALL_TASK_TYPES),
+    Architecture("timm_resnet18", _ALL_TASK_TYPES),
 )
 
 

@@ -10,18 +10,19 @@ from typing import Literal
 class TaskType:
     """name as jobs know it; annotation_types: what clients call such annotations (seed 000 says object and detection
     for the same thing); primary: the metric that decides; needs: what each label must carry; also: task types whose
-    annotations carry all that this one needs."""
+    annotations carry all that this one needs; one_label: an image has exactly one."""
 
     name: str
     annotation_types: tuple[str, ...]
     primary: str
     needs: Literal["nothing", "box", "mask"] = "nothing"
     also: tuple[str, ...] = ()
+    one_label: bool = False
 
 
 TASK_TYPES = (
     TaskType("detection", ("detection", "object", "object_detection", "bbox"), "AP50", "box", ("instance_segmentation",)),
-    TaskType("classification", ("classification", "class", "image_classification"), "accuracy"),
+    TaskType("classification", ("classification", "class", "image_classification"), "accuracy", one_label=True),
     TaskType("multilabel_classification", ("multilabel_classification", "multilabel", "multi_label"), "mAP"),
     TaskType("instance_segmentation", ("instance_segmentation", "instance", "polygon"), "mask_AP50", "mask"),
     TaskType("semantic_segmentation", ("semantic_segmentation", "semantic", "segmentation"), "mIoU", "mask", ("instance_segmentation",)),

@@ -18,6 +18,10 @@ from dataloop.domain.splits import SplitPolicy, lookup
 MAX_IMAGES = 10_000
 # Ours: 16 queries a day of the index; a quarter is some 1,500 of them.
 MAX_QUERY_DAYS = 92
+# Ours: images whose labels one query looks up, two calls each; and records that it reads at all, 1,000 a call. Beyond
+# them it is cut, for a step has 600 s.
+MAX_LOOKUPS = 20_000
+MAX_SCANNED = 1_000_000
 # What people have said of an image: anything | nothing at all | only a model did | somebody did.
 LABEL_STATES = ("any", "none", "suggested", "labelled")
 # Boxes of suggestions, in pixels: far finer than any model is.

@@ -223,11 +223,12 @@ def _standard_error(metrics: Mapping[str, Any]) -> float | None:
 def _compression_refusals(name: str, compression: Mapping[str, Any] | None) -> Iterator[str]:
     if not compression or compression.get("kept"):
         return
-    before, now, allowed = (compression.get(field) for field in ("parent_primary", "primary", "allowed"))
-    if before is None or now is None or allowed is None:
-        yield f"{compression.get('kind', 'compression')}: what was lost against the parent model was not measured"
+    kind = compression.get("kind", "compression")
+    before, now, drop, allowed = (compression.get(field) for field in ("parent_primary", "primary", "drop", "allowed"))
+    if before is None or now is None or drop is None or allowed is None:
+        yield f"{kind}: what was lost against the parent model was not measured"
         return
     yield (
-        f"{compression.get('kind', 'compression')}: {name} fell from the parent's {float(before):.4f} to "
-        f"{float(now):.4f}, more than the {float(allowed):.4f} allowed"
+        f"{kind}: {name} fell from the parent's {float(before):.4f} to {float(now):.4f}, by {float(drop):.1%} of it; "
+        f"at most {float(allowed):.1%} is allowed"
     )

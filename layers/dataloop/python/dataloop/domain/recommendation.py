@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dataloop.catalog.task_types import TASK_TYPES
 from dataloop.domain.errors import InvalidInput
 
 # Input sides in pixels: jobs/dataloop_jobs/parameters.py takes multiples of 32 from 32 to 1280.
@@ -15,7 +14,7 @@ _STRIDE = 32
 _USUAL_SIDE, _LEAST_SIDE, _LARGEST_SIDE = 192, 64, 640
 # The finest feature map has a cell for 8 × 8 pixels; an object needs about two cells a side to be told from its ground.
 _LEAST_OBJECT_PX = 16
-# Bytes of memory for each pixel of each image of a batch, measured (docs/jobs.md): activations and their gradients.
+# Bytes of memory for each pixel of each image of a batch, measured (docs/training.md): activations and gradients.
 _BYTES_PER_PIXEL = 1200
 # Interpreter, torch and weights: 250 MB measured, and as much again for ONNX Runtime and the optimiser.
 _FIXED_BYTES = 500_000_000
@@ -23,10 +22,10 @@ _FIXED_BYTES = 500_000_000
 _MEMORY_SHARE = 0.5
 _USUAL_BATCH = {"cpu": 8, "gpu": 32}
 _LARGEST_BATCH = 1024
-# The rate measured best at a batch of 8 (docs/jobs.md); Adam's rate goes with the root of the batch (Malladi et al.,
-# "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms", arXiv 2205.10287).
+# The jobs' default at their default batch; Adam's rate goes with the root of the batch (Malladi et al., "On the SDEs and
+# Scaling Rules for Adaptive Gradient Algorithms", arXiv 2205.10287), which docs/training.md checks at a batch of 2.
 _RATE, _RATE_BATCH = 0.002, 8
-# Steps until the metric no longer rises much, by where the weights come from and how hard the task is (docs/jobs.md).
+# Steps of a training from ImageNet weights; where they come from: docs/training.md.
 _STEPS = {"classification": 200, "multilabel_classification": 200}
 _STEPS_OTHER = 400
 _STEPS_PER_LABEL = 10
@@ -43,10 +42,11 @@ _IMBALANCE = 5
 class Facts:
     """What is known before a training.
 
-    images, validation_images: of the training and the validation split. labels: images that have each label.
-    longest_side: pixels, the median image's. object_side: the small objects' side (their 10th percentile) as a share of
-    the image's longer side, for tasks with boxes or masks. memory_bytes: of the instance, or of one GPU where there are
-    any. is_warm: starts from a model that was trained on earlier data of this kind.
+    task_type: one of the catalog's, as the caller has checked. images, validation_images: of the training and the
+    validation split. labels: images that have each label. longest_side: pixels, the median image's. object_side: the
+    small objects' side (their 10th percentile) as a share of the image's longer side, for tasks with boxes or masks.
+    memory_bytes: of the instance, or of one GPU where there are any. is_warm: starts from a model that was trained on
+    earlier data of this kind.
     """
 
     task_type: str
@@ -97,7 +97,7 @@ def recommend(facts: Facts) -> Recommendation:
     advice.add(
         "learning_rate",
         rate,
-        f"{_RATE:g} was best at a batch of {_RATE_BATCH}, and the rate goes with the root of the batch ({batch}){warm}",
+        f"{_RATE:g} is the default at a batch of {_RATE_BATCH}, and the rate goes with the root of the batch ({batch}){warm}",
     )
     _add_epochs(facts, advice, batch)
     _add_class_balance(facts, advice)
@@ -112,9 +112,6 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
 
 
 def _check(facts: Facts) -> None:
-    if facts.task_type not in {entry.name for entry in TASK_TYPES}:
-        names = ", ".join(entry.name for entry in TASK_TYPES)
-        raise InvalidInput("task_type", f"must be one of {names}", facts.task_type)
     if facts.images < 1:
         raise InvalidInput("images", "must be at least 1: the training split is empty", facts.images)
     if facts.object_side is not None and not 0 < facts.object_side <= 1:

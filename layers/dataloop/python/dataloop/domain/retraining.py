@@ -35,8 +35,8 @@ class Thresholds:
 class Query:
     """Which annotations feed a loop; an empty field matches everything.
 
-    suggestions: whether a model's own suggestions (method `auto`) are new labels too. They are not unless asked: a
-    teacher's output would start the training of its own successor.
+    suggestions: whether suggestions (method `auto`) of the loop's own model are new labels too; those of other teachers
+    always are (seed 000 trains on them).
     """
 
     annotation_type: str = ""
@@ -52,8 +52,7 @@ class Query:
         has_label = not self.labels or bool(annotation.label_names & set(self.labels))
         is_source = not self.sources or lookup(meta, "sourceInfo.type") in self.sources
         is_region = not self.regions or meta.get("region") in self.regions
-        counts = self.suggestions or not annotation.is_suggestion
-        return counts and is_type and has_label and is_source and is_region
+        return is_type and has_label and is_source and is_region
 
     @property
     def needs_metadata(self) -> bool:
@@ -83,6 +82,14 @@ class Loop:
     last_started_at: str | None = None
     failures: int = 0
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    def learns_from(self, annotation: Annotation, raw: RawData | None, same_type: Callable[[str, str], bool]) -> bool:
+        """Is this a new label for the loop? A model must not start the training of its successor by its own guesses.
+
+        Models that a loop trains are named like its release, those trained by hand like the dataset.
+        """
+        is_own = annotation.is_suggestion and annotation.model_name in (self.release_name, self.dataset_name)
+        return (self.query.suggestions or not is_own) and self.query.matches(annotation, raw, same_type)
 
 
 @dataclass(frozen=True, slots=True)

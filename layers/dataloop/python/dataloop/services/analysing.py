@@ -131,18 +131,26 @@ class AnalysisService:
         return self._tasks.start(task)
 
     def prepare(self, tenant: str, task_id: str) -> dict[str, Any]:
-        """Lay out the images and say everything CreateProcessingJob needs. Raises InvalidInput when no image is left."""
-        task = self._tasks.begin(self._tasks.read(tenant, task_id), "prepare")
+        """Lay out the images and say everything CreateProcessingJob needs; has_images is False when nothing is to do.
+
+        Nothing is to do when a query matches nothing, or people labelled every image: the task has then succeeded.
+        Raises InvalidInput when images were asked for and none of them can be used.
+        """
+        task = self._tasks.read(tenant, task_id)
+        if task.status == "SUCCEEDED":
+            return {"has_images": False}  # it was found out before; only the answer was lost
+        task = self._tasks.begin(task, "prepare")
         wish = task.parameters
         root = f"{tenant}/analyses/{task.id}"
         model = self._models.get(tenant, str(wish["model_id"])) if wish.get("model_id") else None
         if task.kind == "sensitivity":
             assert model is not None  # its request says so
             self._lay_out_val(f"{root}/input", task, model)
-        else:
-            self._lay_out_images(f"{root}/input", task, model)
+        elif not self._lay_out_images(f"{root}/input", task, model):
+            return {"has_images": False}
         settings = self._settings
         return {
+            "has_images": True,
             "job_name": task.job_name,
             "image": settings.processing_image,
             "instance_type": settings.processing_instance,
@@ -159,17 +167,22 @@ class AnalysisService:
             "max_runtime_s": MAX_RUNTIME_S,
         }
 
-    def _lay_out_images(self, target: str, task: Task, model: Model | None) -> None:
+    def _lay_out_images(self, target: str, task: Task, model: Model | None) -> bool:
+        """False: there is nothing to do, and the task has ended."""
         wish = task.parameters
         spare = task.kind == "auto_annotate" and not wish.get("include_labelled")
         found = self._gather(task, same_type_as(model), spare)
+        facts = {"images": len(found.images), "not_used": found.left_out.to_json(), "is_cut": found.is_cut}
         if not found.images:
-            counts = found.left_out.counts or "nothing matches"
-            raise InvalidInput("images", f"none can be used ({counts}): upload them, or ask for others")
+            problems = {reason: count for reason, count in found.left_out.counts.items() if reason != "labelled"}
+            if problems:
+                raise InvalidInput("images", f"none can be used: {problems}")
+            self._tasks.succeed(task, facts)
+            return False
         spec = {"task_id": task.id, "kind": task.kind, "model_id": model.id if model else None}
         self._gathering.lay_out(target, found.images, spec)
-        facts = {"images": len(found.images), "not_used": found.left_out.to_json(), "is_cut": found.is_cut}
         self._tasks.note(task, context=facts)
+        return True
 
     def _gather(self, task: Task, same_type: SameType, spare_labelled: bool) -> Gathered:
         query = task.parameters.get("query")

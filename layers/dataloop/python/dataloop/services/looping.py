@@ -152,7 +152,7 @@ class LoopService:
 
     @staticmethod
     def _matches(loop: Loop, annotation: Annotation, raws: Mapping[str, Any]) -> bool:
-        return any(loop.query.matches(annotation, raws.get(uid), teaches) for uid in annotation.data_ids)
+        return any(loop.learns_from(annotation, raws.get(uid), teaches) for uid in annotation.data_ids)
 
     def _append(self, loop: Loop, ids: Sequence[str]) -> None:
         """Link into the draft; when the draft is frozen meanwhile, into the next one."""

@@ -115,7 +115,9 @@ class SuggestionService:
                 if not include_labelled and label_state(said, teacher.speaks_of) == "labelled":
                     counts["labelled_meanwhile"] += 1
                     continue
-                found = suggested_labels(row["predictions"], sizes[uid], min_score)
+                # Every label has a probability; only the likeliest is a suggestion where an image has just one.
+                likely = row["predictions"][:1] if kind.one_label else row["predictions"]
+                found = suggested_labels(likely, sizes[uid], min_score)
                 statement = teacher.says(self._clock.text(), uid, found, said)
                 if statement is None:
                     counts["without_suggestion"] += 1

@@ -25,11 +25,14 @@ def decode(
     """Outputs of a batch → predictions of each image, best first.
 
     settings: the `decode` of model.json. outputs: in its order, first axis the image. fits: how each image lies in the
-    input. Raises UnusableModel for a kind that this version does not know.
+    input. Raises UnusableModel for a kind that this version does not know, and for outputs of another.
     """
     kind = settings.get("kind")
     if kind not in KINDS:
         raise UnusableModel(f"decode kind {kind!r} is unknown; there is {', '.join(KINDS)}")
     module = importlib.import_module(f"{__name__}.{kind}")
-    predictions: list[list[Prediction]] = module.decode(outputs, fits, settings)
+    try:
+        predictions: list[list[Prediction]] = module.decode(outputs, fits, settings)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UnusableModel(f"the model's outputs do not fit the decode settings of model.json: {error!r}") from error
     return predictions
