@@ -19,7 +19,10 @@ def main(
     scenarios: Mapping[str, Scenario] | None = None,
     program: str = "python -m benchmarks",
 ) -> int:
-    """Exit code 1 when a scenario broke, or with --strict when a budget was missed. scenarios: those of `make bench` by default."""
+    """Exit code 1 when a scenario broke, or with --strict when a budget was missed.
+
+    scenarios: those of `make bench` by default.
+    """
     scenarios = SCENARIOS if scenarios is None else scenarios
     parser = argparse.ArgumentParser(prog=program, description=__doc__)
     parser.add_argument("scenario", nargs="*", help=f"out of: {', '.join(scenarios)} (default: all)")

@@ -4,8 +4,9 @@
     python -m deploy.upload_code upload --bucket B [--region R] [--wheels]  uploads what is missing, prints the same
 
 Jobs find their code by digest, so an upload never changes what a running job reads, and a repeated upload does nothing.
-The package holds run.py, dataloop_jobs/, requirements.txt and exports/ of jobs/, dataloop_inference/ of layers/inference, and with
---wheels also wheels/: the requirements as wheels for the container's Python and platform, for containers without internet.
+The package holds run.py, dataloop_jobs/, requirements.txt and exports/ of jobs/, dataloop_inference/ of
+layers/inference, and with --wheels also wheels/: the requirements as wheels for the container's Python and platform, for
+containers without internet.
 """
 
 from __future__ import annotations

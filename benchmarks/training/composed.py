@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.training.data import image_label
+from benchmarks.training.digits import image_label
 from benchmarks.training.folders import Example
 from dataloop_demo.scenes import DIGITS, Kind, Scene, compose
 from dataloop_inference.masks import encode_part

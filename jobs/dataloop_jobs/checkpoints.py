@@ -56,7 +56,9 @@ class CheckpointFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            identity = state["identity"]
+            identity = dict(state["identity"])
+            if identity == self._identity:
+                _require_parts(path, state)
         except Exception as error:  # torch raises many kinds for a damaged file
             aside = path.with_name(path.name + ".unreadable")
             path.replace(aside)
@@ -71,6 +73,14 @@ class CheckpointFolder:
         return state
 
 
+def _require_parts(path: Path, state: Mapping[str, Any]) -> None:
+    """Raises KeyError when a checkpoint of this run lacks what a training goes on with."""
+    needed = ("weights",) if path.name == "best.pt" else ("position", "network", "optimizer", "averages", "scaler")
+    missing = [name for name in needed if name not in state]
+    if missing:
+        raise KeyError(f"{', '.join(missing)} is missing")
+
+
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
@@ -82,7 +92,7 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         size_mb, free_mb = buffer.tell() / 1e6, shutil.disk_usage(path.parent).free / 1e6
         raise DiskFull(
             f"checkpoints/{path.name} ({size_mb:.1f} MB) could not be written: {error.strerror}, {free_mb:.1f} MB are "
-            "free; the earlier checkpoint is kept: give the job a larger volume and start it again"
+            f"free; {'the earlier one is kept: ' if path.exists() else ''}give the job a larger volume and start it again"
         ) from error
 
 

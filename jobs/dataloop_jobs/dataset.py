@@ -43,12 +43,14 @@ class Truth:
 
     label: index in the label map. box: (left, top, width, height) as shares of the image. At most one of polygons (the
     mask is all of them together) and mask (at the image's size) is there; a truth with either has a box, too.
+    is_crowd: a region of many objects that nobody outlined one by one; no single object can be learnt from it.
     """
 
     label: int
     box: Box | None
     polygons: tuple[Polygon, ...] | None = None
     mask: Rle | None = None
+    is_crowd: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,10 +195,16 @@ def _read_split(path: Path, index: dict[str, int], places: Mapping[str, ObjectPl
 
 
 def _row(raw: Mapping[str, Any], places: Mapping[str, ObjectPlace], truths: tuple[Truth, ...], file: str) -> Row:
-    uid, attributes = raw.get("uid"), raw.get("attributes") or {}
+    uid: Any = raw.get("uid")
+    attributes = raw.get("attributes") or {}
     for name, kind in (("uid", str), ("sha256", str), ("width", int), ("height", int)):
         value = raw.get(name)
-        if not isinstance(value, kind) or isinstance(value, bool) or not value or (kind is int and value < 1):
+        if (
+            not isinstance(value, kind)
+            or isinstance(value, bool)
+            or not value
+            or (isinstance(value, int) and value < 1)
+        ):
             raise BadDataset(f"{file}, uid {shown(uid)}: {name} is {shown(value)}")
     if uid not in places:
         raise BadDataset(f"{file}, uid {shown(uid)}: objects.jsonl does not say where this image is")
@@ -250,11 +258,12 @@ def _truth(item: Mapping[str, Any], label: int, where: str, needs: Needs, size: 
         raise BadDataset(f"{where}: the label has both polygons and a mask; it must be one of them")
     if needs == "mask" and not (polygons or mask):
         raise BadDataset(f"{where}: the label has no mask; a segmentation needs polygons or a mask for each label")
+    is_crowd = item.get("crowd") is True
     if needs == "nothing" and given_box is None:
-        return Truth(label, None, polygons, mask)
+        return Truth(label, None, polygons, mask, is_crowd)
     if given_box is None and polygons:
-        return Truth(label, _extent(polygons), polygons)
-    return Truth(label, _box(given_box, where), polygons, mask)
+        return Truth(label, _extent(polygons), polygons, None, is_crowd)
+    return Truth(label, _box(given_box, where), polygons, mask, is_crowd)
 
 
 def _box(box: object, where: str) -> Box:
@@ -316,6 +325,5 @@ def _extent(polygons: Sequence[Polygon]) -> Box:
 
 
 def _is_finite(value: object) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     # JSON has whole numbers that no float can hold.
-    return is_number and abs(value) <= sys.float_info.max
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max

@@ -113,5 +113,5 @@ def reason(error: BaseException) -> str:
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which must not be imported only for its name
         return "out of GPU memory: lower batch_size or image_size, or take a larger instance"
     if isinstance(error, OSError) and error.errno in _OF_THE_VOLUME:
-        return f"{error.filename or 'a file'} could not be used: {error.strerror}; {_OF_THE_VOLUME[error.errno]}"
+        return f"{error.filename or 'a file'} could not be read or written: {error.strerror}; {_OF_THE_VOLUME[error.errno]}"
     return f"unexpected {type(error).__name__}: {error}"

@@ -20,17 +20,21 @@ def write_card(folder: Path, card: Mapping[str, Any]) -> None:
     replace_file(folder / "model_card.md", _markdown(card).encode())
 
 
+def _images(count: int) -> str:
+    return f"{count} image" if count == 1 else f"{count} images"
+
+
 def _markdown(card: Mapping[str, Any]) -> str:
     metrics, data, training = card["metrics"], card["data"], card["training"]
     lines = [
         f"# Model {card['model_id'] or '(no id)'}",
         "",
-        f"{card['task_type'].capitalize()} of {len(card['labels'])} labels with {card['architecture']}, "
+        f"{card['task_type'].replace('_', ' ').capitalize()} of {len(card['labels'])} labels with {card['architecture']}, "
         f"input {card['image_size']} × {card['image_size']} pixels.",
         "",
         "## Result on the test split",
         "",
-        f"{metrics['primary']['name']}: **{_number(metrics['primary']['value'])}** on {metrics['images']} images.",
+        f"{metrics['primary']['name']}: **{_number(metrics['primary']['value'])}** on {_images(metrics['images'])}.",
     ]
     if "note" in metrics:
         lines += ["", f"Note: {metrics['note']}."]
@@ -55,7 +59,7 @@ def _markdown(card: Mapping[str, Any]) -> str:
         "## ONNX",
         "",
         f"Opset {card['onnx']['opset']}; outputs differ from torch by at most {card['onnx']['max_abs_diff']:.2g} on "
-        f"{card['onnx']['samples']} images ({card['onnx']['tolerance']:g} is allowed).",
+        f"{_images(card['onnx']['samples'])} ({card['onnx']['tolerance']:g} is allowed).",
         "",
     ]
     return "\n".join(lines)

@@ -74,7 +74,7 @@ def read_model(folder: Path) -> Model:
     except (KeyError, TypeError, ValueError, UnusableModel) as error:
         text = str(error) if isinstance(error, UnusableModel) else f"is not a model description: {error!r}"
         raise BadModel(text if text.startswith(DESCRIPTION) else f"{DESCRIPTION} {text}") from error
-    _check_description(description)
+    _check_description(description, task)
     model = Model(folder, task, known.labels, known.image_size, description)
     if not model.graph.is_file():
         raise BadModel(f"{GRAPH} is missing from the model folder")
@@ -83,7 +83,11 @@ def read_model(folder: Path) -> Model:
     return model
 
 
-def _check_description(description: Mapping[str, Any]) -> None:
+def _check_description(description: Mapping[str, Any], task: TaskType) -> None:
+    """Raises BadModel for values that a task of this type cannot have."""
+    kind, wanted = description["decode"].get("kind"), task.decode_settings()["kind"]
+    if kind != wanted:
+        raise BadModel(f"{DESCRIPTION}: decode.kind {shown(kind)} is not that of task_type {task.name}, {wanted}")
     labels, size, threshold = description["labels"], description["image_size"], description["decode"].get("threshold")
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) and label for label in labels):
         raise BadModel(f"{DESCRIPTION}: labels {shown(labels)} must be a list of names")
@@ -139,7 +143,9 @@ def read_weights(folder: Path) -> SavedWeights:
             f"{WEIGHTS} cannot be read: it is damaged, or holds more than weights and could run code"
         ) from error
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise BadModel(f"{WEIGHTS} cannot be read: {error}") from error
+        raise BadModel(
+            f"{WEIGHTS} cannot be read, it is damaged or cut short: {str(error) or type(error).__name__}"
+        ) from error
     if spoiled:
         raise BadModel(f"{WEIGHTS}: {spoiled[0]} holds values that are not finite numbers: take another model")
     return saved

@@ -204,8 +204,12 @@ def _checked(field: dataclasses.Field[Any], value: object) -> object:
 
 
 def _number(name: str, rule: Rule, value: object, kind: type[int] | type[float]) -> int | float:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or value in (math.inf, -math.inf)
+        or value != value
+    ):
         raise BadParameter(name, value, f"must be {'a whole number' if kind is int else 'a number'}")
     if kind is int and value != int(value):
         raise BadParameter(name, value, "must be a whole number")

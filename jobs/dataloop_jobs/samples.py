@@ -149,6 +149,7 @@ class Samples:
             pixels,
             np.array([truth.label for truth in row.truths], dtype=np.int64),
             np.array(corners, dtype=np.float32).reshape(-1, 4),
-            np.ones(len(row.truths), dtype=bool),
+            # A crowd is no object; its pixels still have its label.
+            np.array([not truth.is_crowd for truth in row.truths], dtype=bool),
             self._store.regions(row, fit) if self._task.needs == "mask" else None,
         )

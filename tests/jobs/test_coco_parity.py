@@ -23,7 +23,7 @@ kinds = pytest.mark.parametrize("kind", ["bbox", "segm"])
 
 
 def to_rows(problem: CocoProblem) -> tuple[list[Row], list[list[Prediction]]]:
-    """The problem as our own rows and predictions (which know no crowds)."""
+    """The problem as our own rows and predictions."""
 
     def box(item: dict[str, Any]) -> tuple[float, float, float, float]:
         left, top, width, height = item.get("bbox") or reference_mask.toBbox(item["segmentation"]).tolist()
@@ -37,7 +37,9 @@ def to_rows(problem: CocoProblem) -> tuple[list[Row], list[list[Prediction]]]:
     for image in problem.images:
         mine = [item for item in problem.truths if item["image_id"] == image["id"]]
         said = [item for item in problem.found if item["image_id"] == image["id"]]
-        truths = tuple(Truth(item["category_id"] - 1, box(item), mask=mask(item)) for item in mine)
+        truths = tuple(
+            Truth(item["category_id"] - 1, box(item), mask=mask(item), is_crowd=bool(item["iscrowd"])) for item in mine
+        )
         rows.append(Row(f"uid-{image['id']:03}", "", WIDTH, HEIGHT, PLACE, truths))
         predictions.append([Prediction(i["category_id"] - 1, i["score"], box(i), mask(i)) for i in said])
     return rows, predictions
@@ -83,7 +85,7 @@ def test_polygons_are_filled_as_by_pycocotools(height: int, width: int, points: 
 @kinds
 @pytest.mark.parametrize("seed", range(6))
 def test_our_scores_are_those_of_pycocotools(kind: str, seed: int) -> None:
-    problem = generate(kind, seed, crowds=False, crowded=seed % 2 == 1)
+    problem = generate(kind, seed, crowded=seed % 2 == 1)
     rows, predictions = to_rows(problem)
     precision = pycocotools_evaluation(problem).eval["precision"][:, :, :, :, 2]
     module, prefix = (average_precision, "") if kind == "bbox" else (mask_precision, "mask_")
@@ -107,7 +109,7 @@ def test_our_scores_are_those_of_pycocotools(kind: str, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_stored_matches_give_the_same_numbers_without_matching_again(kind: str, seed: int) -> None:
     """AP50 of all objects and of each size, for every class."""
-    problem = generate(kind, seed, crowds=False, crowded=seed % 2 == 1)
+    problem = generate(kind, seed, crowded=seed % 2 == 1)
     oracle = pycocotools_evaluation(problem).eval["precision"][0, :, :, :, 2]
     ours = (box_problem if kind == "bbox" else mask_problem)(*to_rows(problem), LABELS)
     everyone = np.ones((1, len(problem.images)))
@@ -119,12 +121,16 @@ def test_the_stored_matches_give_the_same_numbers_without_matching_again(kind: s
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_precision_at_a_threshold_is_that_of_pycocotools_at_that_threshold(seed: int) -> None:
-    problem = generate("bbox", seed, crowds=False, ties=False)
+    problem = generate("bbox", seed, ties=False)
+    countable = [truth for truth in problem.truths if not truth["iscrowd"]]
     rows, predictions = to_rows(problem)
     for entry in average_precision.score(rows, predictions, LABELS, 0.4).thresholds:
         kept = [item for item in problem.found if item["score"] >= entry["threshold"]]
         status = pycocotools_evaluation(CocoProblem("bbox", problem.images, problem.truths, kept))
-        hits = sum(int((e["dtMatches"][0] > 0).sum()) for e in status.evalImgs if e and e["aRng"] == [0, 1e10])
-        assert entry["precision"] == (pytest.approx(hits / len(kept)) if kept else None)
-        assert entry["recall"] == (pytest.approx(hits / len(problem.truths)) if problem.truths else None)
+        cells = [cell for cell in status.evalImgs if cell and cell["aRng"] == [0, 1e10]]
+        ignored = sum(int(cell["dtIgnore"][0].sum()) for cell in cells)
+        hits = sum(int(((cell["dtMatches"][0] > 0) & ~cell["dtIgnore"][0].astype(bool)).sum()) for cell in cells)
+        judged = len(kept) - ignored
+        assert entry["precision"] == (pytest.approx(hits / judged) if judged else None)
+        assert entry["recall"] == (pytest.approx(hits / len(countable)) if countable else None)
     assert MATCH_OVERLAP == 0.5

@@ -112,9 +112,8 @@ def test_without_a_validation_split_the_training_loss_chooses_and_that_is_said(j
 
 
 def test_a_validation_split_without_boxes_chooses_by_its_loss(job: JobFolder, tmp_path: Path) -> None:
-    job.add_scenes("train", 4)
-    job.add("val", b"", [])
-    job.rows["val"][0].update(job.rows["train"][0], annotations=[])
+    job.add_scenes("train", 4).add_scenes("val", 1)
+    job.rows["val"][0]["annotations"] = []
     setting = Setting(job, Detection())
     trained = setting.start(tmp_path / "c")
     assert trained.selection.startswith("lowest validation loss")

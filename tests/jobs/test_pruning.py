@@ -31,7 +31,7 @@ IMAGES = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1
 
 @pytest.mark.parametrize("task_type", sorted(TASK_TYPES))
 def test_a_network_of_every_task_type_falls_to_the_asked_share_and_is_read_back(task_type: str) -> None:
-    task, network = built(task_type)
+    _, network = built(task_type)
     groups, applied = find_groups(network, SIZE), cost.positions(network, SIZE)
     arithmetic = Arithmetic(network, groups, applied)
     whole = arithmetic.macs({})
@@ -149,7 +149,8 @@ def test_a_quantised_parent_is_neither_pruned_nor_quantised_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "drop"), [(0.5, 0.4, 0.2), (0.5, 0.6, -0.2), (0.0, 0.1, None), (None, 0.5, None), (0.5, None, None)]
+    ("before", "after", "drop"),
+    [(0.5, 0.4, 0.2), (0.5, 0.6, -0.2), (0.0, 0.1, None), (None, 0.5, None), (0.5, None, None)],
 )
 def test_the_drop_is_a_share_of_the_parent(before: float | None, after: float | None, drop: float | None) -> None:
     assert relative_drop(before, after) == (None if drop is None else pytest.approx(drop))
@@ -158,7 +159,9 @@ def test_the_drop_is_a_share_of_the_parent(before: float | None, after: float | 
 @pytest.fixture(scope="module")
 def pruned(classifier: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> JobFolder:
     """The classifier, pruned by a scan and fine-tuned, without a disturbance."""
-    job = child_of(classifier, tmp_path_factory.mktemp("pruned") / "job", pruning_macs_kept=0.7, compression_max_drop=1.0)
+    job = child_of(
+        classifier, tmp_path_factory.mktemp("pruned") / "job", pruning_macs_kept=0.7, compression_max_drop=1.0
+    )
     train_here(job)
     return job
 

@@ -53,7 +53,9 @@ def test_the_graph_of_every_task_type_is_int8_and_agrees_with_the_rounding_in_to
     path = tmp_path / "model.onnx"
     convert(quantized, task, SIZE, path)
     graph = onnx.load(path).graph
-    layers = [name for name, layer in quantized.named_modules() if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear))]
+    layers = [
+        name for name, layer in quantized.named_modules() if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear))
+    ]
     int8 = {item.name for item in graph.initializer if item.data_type == TensorProto.INT8}
     assert {f"{name}.weight.int8" for name in layers} <= int8
     grids = sum(isinstance(module, ActivationGrid) for module in quantized.modules())

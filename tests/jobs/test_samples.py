@@ -97,3 +97,13 @@ def test_a_semantic_target_ignores_what_is_no_image(job: JobFolder) -> None:
     assert (classes == len(LABELS)).any()
     plain = next(iter(samples(job, "semantic_segmentation", Changes()).batches([0], 0, 1)))
     assert (plain.targets["classes"] != -1).all()
+
+
+@pytest.mark.parametrize("name", ["detection", "instance_segmentation", "semantic_segmentation"])
+def test_a_crowd_is_no_object_but_its_pixels_keep_their_label(job: JobFolder, name: str) -> None:
+    job.add_masked_scenes("train", 1)
+    for label in job.rows["train"][0]["annotations"][0]["labels"]:
+        label["crowd"] = True
+    classes = next(iter(samples(job, name, Changes()).batches([0], 0, 1))).targets["classes"]
+    shown = {value for value in classes.unique().tolist() if 0 <= value < len(LABELS)}
+    assert bool(shown) == (name == "semantic_segmentation")

@@ -30,7 +30,7 @@ def test_a_scan_leaves_curves_of_every_layer_and_a_picture(
     layers = found["layers"]
     assert len(layers) > 20
     assert all(layer["ratios"] and len(layer["ratios"]) == len(layer["values"]) for layer in layers)
-    assert all(0.4 <= ratio <= 0.6 for layer in layers for ratio in layer["ratios"])
+    assert all(0.3 <= ratio <= 0.7 for layer in layers for ratio in layer["ratios"])
     assert all(layer["macs"] > 0 and layer["parameters"] > 0 for layer in layers)
     # Frozen layers are scanned, too.
     assert layers[0]["name"] == "backbone.stem.conv"
@@ -62,7 +62,7 @@ def test_ratios_that_mean_nothing_are_refused(text: str) -> None:
 
 def test_a_model_without_any_result_cannot_be_scanned() -> None:
     _, network = built("classification")
-    with pytest.raises(BadModel, match="metric is 0.0 before anything is removed"):
+    with pytest.raises(BadModel, match=r"metric is 0\.0 before anything is removed"):
         scan(network, [], {}, lambda _: 0.0)
 
 

@@ -115,6 +115,16 @@ def test_what_is_too_long_for_a_line_has_lines_of_its_own(service: FakeService, 
     assert lines.count("    label 1  0.3333") == 2
 
 
+def test_a_refused_release_is_no_success(service: FakeService, dataloop) -> None:
+    service.answer("POST", "/releases", TASK)
+    refused = {"published": False, "verdict": {"promote": False, "reasons": ["AP50 0.7 is below 0.8"]}}
+    service.tasks["t1"] = [{**TASK, "result": refused}]
+    code, out, err = dataloop("release", "m")
+    assert code == 1
+    assert "AP50 0.7 is below 0.8" in out
+    assert "refused" in err
+
+
 def test_a_gate_is_an_object(service: FakeService, dataloop) -> None:
     service.answer("POST", "/releases", TASK)
     dataloop("release", "m", "--gate", '{"min_primary": 0.5, "slices": ["region"]}', "--no-wait")

@@ -39,6 +39,15 @@ def test_a_worse_model_is_refused_with_its_numbers_and_the_task_says_so(core: Co
     assert core.services.releasing.current("default", "scenes").id == one
 
 
+def test_each_reason_of_a_refusal_is_said_once(core: Core) -> None:
+    first, second = models(core, 0.8, 0.7)
+    release(core, first)
+    refused = core.services.releasing.get("default", release(core, second, gate={"min_primary": 0.9}))
+    reasons = refused.verdict["reasons"]
+    assert len(reasons) > 1
+    assert not [one for one in reasons for other in reasons if one != other and other in one]
+
+
 def test_force_publishes_and_keeps_the_verdict(core: Core) -> None:
     first, second = models(core, 0.8, 0.7)
     release(core, first)

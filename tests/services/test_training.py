@@ -8,8 +8,8 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from tests.actions import labelled, ready_version, trained_model
-from tests.core import Core
+from tests.actions import job_output, labelled, ready_version, trained_model
+from tests.core import ARTIFACTS, Core
 from tests.infra.template import MACHINES
 
 
@@ -35,3 +35,18 @@ def test_a_job_gets_its_channels_and_one_for_the_parent_only_if_there_is_one(cor
     # and the machine reads every field of the answer, and no other
     machine = (MACHINES / "training.asl.json").read_text("utf-8")
     assert set(job) == set(re.findall(r"\$\.prepare\.out\.(\w+)", machine))
+
+
+def test_event_files_of_tensorboard_are_files_of_the_task(core: Core) -> None:
+    # given a training that left some, as SageMaker uploads them
+    version = ready_version(core, labelled(core, 4))
+    task = core.services.training.request("default", version.id, parameters={"tensorboard": True})
+    core.again().training.prepare("default", task.id)
+    place = f"default/training/{task.id}/tensorboard"
+    core.clients.s3.put_object(Bucket=ARTIFACTS, Key=f"{place}/events.out.tfevents.1", Body=b"events")
+    # when its model is registered
+    core.again().training.register_model("default", task.id, job_output(core, task.id))
+    # then the task names them, with links
+    (file,) = core.services.tasks.files(core.services.tasks.read("default", task.id))
+    assert (file["name"], file["size_bytes"]) == ("events.out.tfevents.1", 6)
+    assert place in file["url"]

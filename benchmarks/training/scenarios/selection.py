@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.measure import Spread
 from benchmarks.scenario import Bench, Budget, Figure
-from benchmarks.training.data import digits
+from benchmarks.training.digits import digits
 from benchmarks.training.folders import Example, JobRun, image_row
 
 _FIRST, _STEP, _LABELS = 40, 60, 160

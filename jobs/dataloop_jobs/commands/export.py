@@ -16,6 +16,8 @@ from dataloop_jobs.json_files import write_json
 from dataloop_jobs.model_folder import DESCRIPTION, GRAPH, LABELS, Model, file_sha256, read_model
 
 README, VERIFICATION = "README.md", "verification.json"
+# Whose weights a body began with.
+_ORIGINS = {"efficientnet_lite0": "The body began as EfficientNet-Lite0 (Apache-2.0, TensorFlow authors). "}
 
 
 def export(folders: ProcessingFolders, stop: StopRequest) -> None:
@@ -100,8 +102,8 @@ def _readme(model: Model, declaration: Declaration, names: Sequence[str], proof:
             f"Checked: {proof.checked}, on {agreement.samples} images against {proof.reference}; largest difference "
             f"{agreement.max_abs_diff:.3g}.",
             "",
-            "The body's weights began as EfficientNet-Lite0 (Apache-2.0, TensorFlow authors). The rest comes from the "
-            "images it was trained with: whoever owns those decides about this model.",
+            f"{_ORIGINS.get(model.description['architecture'], '')}What it learnt comes from the images it was trained "
+            "with: whoever owns those decides about this model.",
             "",
         ]
     )

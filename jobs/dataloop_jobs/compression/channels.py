@@ -19,6 +19,7 @@ from dataloop_jobs.compression.structure import PER_CHANNEL, is_depthwise, shrin
 
 # Kernels work on blocks of channels; docs/compression.md has the measured gain.
 MULTIPLE = 8
+_NARROWABLE = (nn.Conv2d, nn.Linear, nn.GroupNorm, nn.BatchNorm2d)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def find_groups(network: nn.Module, image_size: int) -> list[ChannelGroup]:
     when the network does not run with outputs of the same shapes after half of it is removed: each group is tried.
     Cost: two forward passes a group.
     """
-    import torch_pruning
+    import torch_pruning  # type: ignore[import-untyped]
 
     trial = copy.deepcopy(network).cpu().eval()
     frozen = {name for name, value in trial.named_parameters() if not value.requires_grad}
@@ -136,16 +137,16 @@ def _cut(layer: nn.Module, axis: int) -> list[str]:
     return [name for name in names if getattr(layer, name, None) is not None]
 
 
-def _members(found: Any, names: Mapping[nn.Module, str]) -> tuple[Member, ...] | None:
+def _members(found: Any, names: Mapping[Any, str]) -> tuple[Member, ...] | None:
     """torch-pruning's group as plain data; None when it holds something that cannot be cut."""
     places: dict[tuple[str, int], dict[int, set[int]]] = {}
     for item in found:
-        module = item.dep.target.module
+        module: Any = item.dep.target.module
         if module not in names:
             if item.dep.target.name.startswith("_OutputOp") or isinstance(module, nn.Parameter):
                 return None
             continue
-        if not isinstance(module, tuple(PER_CHANNEL)):
+        if not isinstance(module, _NARROWABLE):
             if any(True for _ in module.parameters(recurse=False)):
                 return None
             continue

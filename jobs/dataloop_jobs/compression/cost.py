@@ -48,7 +48,7 @@ def positions(network: nn.Module, image_size: int) -> dict[str, int]:
 def macs(network: nn.Module, applied: Mapping[str, int]) -> int:
     """Multiply-accumulates of one image in all convolutions and linear layers. applied: see `positions`."""
     layers = dict(network.named_modules())
-    return sum(count * layers[name].weight.numel() for name, count in applied.items())  # type: ignore[operator,union-attr]
+    return sum(count * layers[name].weight.numel() for name, count in applied.items())
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,8 +29,8 @@ def store_int8(model: onnx.ModelProto, scales: Mapping[str, NDArray[np.float32]]
         values = numpy_helper.to_array(weight)
         steps = np.rint(values / scale.reshape(-1, *[1] * (values.ndim - 1))).astype(np.int8)
         names = [f"{weight.name}.{part}" for part in ("int8", "scale", "zero")]
-        for name, array in zip(names, (steps, scale, np.zeros(len(scale), np.int8)), strict=True):
-            stored.append(numpy_helper.from_array(array, name))
+        arrays: tuple[NDArray[Any], ...] = (steps, scale, np.zeros(len(scale), np.int8))
+        stored += [numpy_helper.from_array(array, name) for name, array in zip(names, arrays, strict=True)]
         nodes.append(onnx.helper.make_node(DEQUANTIZE, names, [weight.name], name=weight.name, axis=0))
     del graph.initializer[:]
     graph.initializer.extend(stored)

@@ -76,7 +76,7 @@ def _chart(layer: Layer, baseline: float | None, top: float) -> str:
     parts = [
         f'<text class="name" x="0" y="12">{escape(layer["name"])}</text>',
         f'<text class="small" x="0" y="26">{layer["channels"]} channels, {layer["macs"] / 1e6:.1f} M multiplications, '
-        f'{layer["parameters"] / 1e3:.0f} k weights</text>',
+        f"{layer['parameters'] / 1e3:.0f} k weights</text>",
     ]
     for share in (0.25, 0.5, 0.75, 1.0):
         x, _ = at(share, 0)

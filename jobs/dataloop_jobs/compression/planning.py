@@ -27,7 +27,7 @@ class Arithmetic:
         """applied: see `cost.positions`."""
         self._groups, self._applied = groups, applied
         layers = dict(network.named_modules())
-        self._shapes = {name: tuple(layers[name].weight.shape) for name in applied}  # type: ignore[arg-type,union-attr]
+        self._shapes = {name: tuple(layers[name].weight.shape) for name in applied}
 
     def macs(self, kept: Mapping[str, int]) -> int:
         """Multiply-accumulates of one image when each group has kept[name] channels, all where it is not named."""
@@ -59,9 +59,7 @@ def plan(
     courses = {group.name: _course(group, scan) for group in groups}
 
     def kept_at(level: float) -> dict[str, int]:
-        return {
-            group.name: group.rounded(1 - float(np.interp(level, *courses[group.name]))) for group in groups
-        }
+        return {group.name: group.rounded(1 - float(np.interp(level, *courses[group.name]))) for group in groups}
 
     low, high = 0.0, max((float(losses[-1]) for losses, _ in courses.values()), default=0.0)
     least = arithmetic.macs(kept_at(high)) / whole

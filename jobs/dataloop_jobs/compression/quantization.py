@@ -145,7 +145,7 @@ def quantize(network: nn.Module) -> fx.GraphModule:
                 grid = graph.call_module(name, (node,))
             node.replace_all_uses_with(grid, delete_user_cb=lambda user, own=grid: user is not own)
     for name, layer in layers.items():
-        if isinstance(layer, nn.Conv2d) or isinstance(layer, nn.Linear):
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
             traced.set_submodule(name, _as_quantized(layer))
     traced.recompile()
     return traced.train(network.training)

@@ -67,7 +67,8 @@ def scan(
     """Measure the whole network, then each group without each ratio. on_progress(done, total) may raise to stop.
 
     applied: see `cost.positions`. Ratios that come to the same number of channels are measured once; the ratios of a
-    curve are the true ones. Raises BadModel when the whole network's metric is 0 or cannot be computed. Cost: one pass over the rows for each group and ratio.
+    curve are the true ones. Cost: one pass over the rows for each group and ratio.
+    Raises BadModel when the whole network's metric is 0 or cannot be computed.
     """
     wanted = [(group, sorted({group.rounded(1 - ratio) for ratio in ratios}, reverse=True)) for group in groups]
     total = 1 + sum(len(counts) for _, counts in wanted)
@@ -90,7 +91,7 @@ def scan(
                 points.append((round(1 - kept / group.channels, 4), value))
             done += 1
         makers = {member.layer for member in group.members if member.axis == 0 and member.layer in applied}
-        weights = {name: layers[name].weight.numel() for name in makers}  # type: ignore[operator,union-attr]
+        weights = {name: layers[name].weight.numel() for name in makers}
         macs = sum(applied[name] * count for name, count in weights.items())
         ratios_taken, values = zip(*points, strict=True) if points else ((), ())
         curves.append(Curve(group.name, group.channels, macs, sum(weights.values()), ratios_taken, values))

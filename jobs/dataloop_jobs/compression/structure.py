@@ -33,9 +33,9 @@ def shrink_to(network: nn.Module, weights: Mapping[str, Tensor], *, keep: Collec
         if kind is None or given is None:
             continue
         wanted = list(given.shape)
-        if f"{name}.weight" in keep:
-            wanted[0] = module.weight.shape[0]  # type: ignore[union-attr,index]
-        if wanted != list(module.weight.shape):  # type: ignore[union-attr,arg-type]
+        if f"{name}.weight" in keep and wanted:
+            wanted[0] = module.weight.shape[0]
+        if wanted != list(module.weight.shape):
             _shrink(name, module, kind, wanted)
     return network
 

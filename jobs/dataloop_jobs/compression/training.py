@@ -92,6 +92,11 @@ def check(parameters: Parameters, saved: SavedWeights | None, labels: Sequence[s
         raise BadParameter(name, value, "cannot be compiled: set compile to false")
     if saved.parameters.quantization != "none":
         raise BadModel("the parent model is quantised already: take the model that it was made from as parent")
+    if saved.parameters.task_type != parameters.task_type:
+        raise BadModel(
+            f"the parent model is for {saved.parameters.task_type}, this training for {parameters.task_type}: a "
+            "compression needs a parent of the same task_type"
+        )
     if saved.parameters.image_size != parameters.image_size:
         raise BadParameter(
             "image_size", parameters.image_size, f"a compression needs the parent's, {saved.parameters.image_size}"

@@ -73,25 +73,25 @@ def score(problem: Problem, threshold: float, prefix: str = "") -> Scores:
         "threshold": threshold,
         "iou": MATCH_OVERLAP,
     }
-    right = rightly_found(problem, evaluation)
+    right, scores = judged(problem, evaluation)
     return Scores(
         summary[f"{prefix}AP50"],
         summary,
         per_class,
         {"pr": pr},
         confusion,
-        curves.threshold_rows(right, problem.scores, int(problem.support.sum())) if problem.images else [],
-        calibration(problem.scores, right),
+        curves.threshold_rows(right, scores, int(problem.support.sum())) if problem.images else [],
+        calibration(scores, right),
         ObjectEvidence(problem),
     )
 
 
 def best_threshold(problem: Problem) -> float | None:
     """The score at which F1 over all objects is highest (overlap 0.5); None when nothing was found or is there."""
-    truths, scores = int(problem.support.sum()), problem.scores
+    truths = int(problem.support.sum())
+    right, scores = judged(problem, problem.evaluate())
     if not truths or not len(scores):
         return None
-    right = rightly_found(problem, problem.evaluate())
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(right[order])
     f1 = 2 * hits / (np.arange(1, len(order) + 1) + truths)
@@ -103,11 +103,16 @@ def best_threshold(problem: Problem) -> float | None:
     return round((float(scores[order[best]]) + after) / 2, 4)
 
 
-def rightly_found(problem: Problem, evaluation: Any) -> NDArray[np.bool_]:
-    """Of each prediction, whether COCO matches it with a truth of its label at overlap 0.5."""
+def judged(problem: Problem, evaluation: Any) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Of each prediction, whether COCO matches it with a truth of its label at overlap 0.5, and its score.
+
+    Predictions of a crowd are left out: they are neither right nor wrong.
+    """
     status = evaluation.image_diagnostics(iou_thr=MATCH_OVERLAP, score_thr=0.0)["dt_status"]
-    # Detections are numbered from 1 in the order in which they were handed over.
-    return np.array([status.get(number + 1) == "tp" for number in range(len(problem.scores))], dtype=bool)
+    # Detections are numbered from 1 in the order in which they were handed over; ignored ones have no status.
+    said = [status.get(number + 1) for number in range(len(problem.scores))]
+    counted = np.array([verdict is not None for verdict in said], dtype=bool)
+    return np.array([verdict == "tp" for verdict in said], dtype=bool)[counted], problem.scores[counted]
 
 
 @dataclass(frozen=True)
@@ -195,7 +200,11 @@ class ObjectEvidence:
 def _finding(
     problem: Problem, there: NDArray[np.int64], found: NDArray[np.int64], partner: NDArray[np.int64]
 ) -> Finding:
-    """The faults of one image. there, found: numbers of its truths and of its predictions above the threshold."""
+    """The faults of one image. there, found: numbers of its truths and of its predictions above the threshold.
+
+    A crowd cannot be missed, and what was found in it is no fault.
+    """
+    there = there[~problem.crowds[there]]
     matched = set(partner[found].tolist())
     missed = [number for number in there if number not in matched]
     wrong = [number for number in found if partner[number] < 0]

@@ -88,7 +88,7 @@ def _short(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"  # 1e+09 seconds tell nobody a time
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(plain(value) if isinstance(value, dict) else list(value), ensure_ascii=False)
     return str(value)

@@ -29,7 +29,7 @@ def release(
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
-    """Publish a model, when it passes the gate."""
+    """Publish a model, when it passes the gate; exit code 1 when it is refused."""
     use(as_json)
     wanted = object_argument(gate, "--gate")
     with open_client() as client:
@@ -44,6 +44,10 @@ def release(
             timeout_s=timeout,
         )
     output.emit(task)
+    if (task.get("result") or {}).get("published") is False:
+        if not as_json:
+            typer.echo("dataloop: refused: the reasons are above", err=True)
+        raise typer.Exit(1)
 
 
 def rollback(name: str, as_json: Json = False) -> None:

@@ -31,7 +31,8 @@ class ReleaseCalls(TaskCalls):
         require_approval: hold until somebody approves (up to 7 days); force: publish although the gate says no.
         gate: {"margin", "max_class_drop", "min_primary", "slices", …} instead of the service's own thresholds;
         docs/evaluation.md has all fields.
-        wait: return only when it is published; TaskFailed says why not. A release that needs approval waits for it.
+        wait: return only when it is decided. A release that needs approval waits for it. A refusal is an answer:
+        result.published is False, and result.verdict.reasons says why. TaskFailed is for what could not be decided.
         Raises NotFound, Conflict, GateRefused, Forbidden (scope `release`).
         """
         body = without_none(model_id=model_id, name=name, require_approval=require_approval, force=force, gate=gate)

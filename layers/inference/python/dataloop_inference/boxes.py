@@ -16,7 +16,8 @@ def overlaps(first: Array, second: Array) -> Array:
     high = np.minimum(first[:, None, 2:], second[None, :, 2:])
     inter = np.prod(np.clip(high - low, 0, None), axis=2)
     union = _areas(first)[:, None] + _areas(second)[None, :] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    shares: Array = np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return shares
 
 
 def suppress(

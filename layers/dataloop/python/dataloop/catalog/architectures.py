@@ -16,13 +16,7 @@ class Architecture:
 
 
 DEFAULT = "efficientnet_lite0"
-_ALL_TASK_TYPES = (
-    "classification",
-    "multilabel_classification",
-    "detection",
-    "instance_segmentation",
-    "semantic_segmentation",
-)
+_ALL_TASK_TYPES = tuple(entry.name for entry in TASK_TYPES)
 # Those of torchvision and timm can be used where the training container has the package.
 ARCHITECTURES = (
     Architecture("efficientnet_lite0", _ALL_TASK_TYPES),

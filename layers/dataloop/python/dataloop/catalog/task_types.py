@@ -21,11 +21,19 @@ class TaskType:
 
 
 TASK_TYPES = (
-    TaskType("detection", ("detection", "object", "object_detection", "bbox"), "AP50", "box", ("instance_segmentation",)),
+    TaskType(
+        "detection", ("detection", "object", "object_detection", "bbox"), "AP50", "box", ("instance_segmentation",)
+    ),
     TaskType("classification", ("classification", "class", "image_classification"), "accuracy", one_label=True),
     TaskType("multilabel_classification", ("multilabel_classification", "multilabel", "multi_label"), "mAP"),
     TaskType("instance_segmentation", ("instance_segmentation", "instance", "polygon"), "mask_AP50", "mask"),
-    TaskType("semantic_segmentation", ("semantic_segmentation", "semantic", "segmentation"), "mIoU", "mask", ("instance_segmentation",)),
+    TaskType(
+        "semantic_segmentation",
+        ("semantic_segmentation", "semantic", "segmentation"),
+        "mIoU",
+        "mask",
+        ("instance_segmentation",),
+    ),
 )
 
 

@@ -139,7 +139,7 @@ class AnalysisService:
         task = self._tasks.read(tenant, task_id)
         if task.status == "SUCCEEDED":
             return {"has_images": False}  # it was found out before; only the answer was lost
-        task = self._tasks.begin(task, "prepare")
+        task = self._tasks.begin(task, COMMANDS[task.kind])
         wish = task.parameters
         root = f"{tenant}/analyses/{task.id}"
         model = self._models.get(tenant, str(wish["model_id"])) if wish.get("model_id") else None

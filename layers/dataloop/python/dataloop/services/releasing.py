@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -100,7 +101,7 @@ class ReleaseService:
             "release_id": release.id,
             "gate_passed": passed,
             "needs_approval": release.require_approval,
-            "reason": "; ".join(reasons),
+            "reason": _as_text(reasons),
         }
 
     def judge(self, release: Release, model: Model) -> promotion.Verdict:
@@ -204,8 +205,10 @@ class ReleaseService:
         """The gate or a person said no: an answer, not an accident, so the task succeeds and says so."""
         release = self._releases.get(tenant, release_id)
         verdict = dict(release.verdict) | {"promote": False}
-        if reason and reason not in verdict.get("reasons", []):
-            verdict["reasons"] = [*verdict.get("reasons", []), reason]
+        reasons = list(verdict.get("reasons", []))
+        # The gate's own answer comes back as one text; only what somebody else said is new.
+        if reason and reason not in reasons and reason != _as_text(reasons):
+            verdict["reasons"] = [*reasons, reason]
         self._releases.move(release, "FAILED", self._clock.text(), verdict=verdict)
         result = {"release_id": release_id, "name": release.name, "published": False, "verdict": verdict}
         self._tasks.succeed(self._tasks.read(tenant, release.task_id), result)
@@ -289,3 +292,8 @@ def _comment(value: object) -> str:
     if not isinstance(value, str) or len(value) > 1000:
         raise InvalidInput("comment", "must be a text of at most 1000 characters")
     return value
+
+
+def _as_text(reasons: Iterable[str]) -> str:
+    """Reasons as the release machine carries them from the gate to the refusal."""
+    return "; ".join(reasons)

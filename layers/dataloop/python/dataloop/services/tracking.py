@@ -85,9 +85,11 @@ class TaskService:
         return self._repository.note(task, self._clock.text(), **changes)
 
     def succeed(self, task: Task, result: Mapping[str, Any]) -> Task:
-        """The end as wished for. A task that was stopped meanwhile stays stopped."""
+        """The end as wished for: what was counted is done. A task that was stopped meanwhile stays stopped."""
+        counted = {**task.progress, "done": task.progress["total"]} if "total" in task.progress else {}
+        facts = {"result": dict(result), "phase": "done", "progress": counted}
         try:
-            return self._repository.move(task, "SUCCEEDED", self._clock.text(), result=dict(result), phase="done")
+            return self._repository.move(task, "SUCCEEDED", self._clock.text(), **facts)
         except IllegalTransition as late:
             if late.current == "STOPPING":
                 return self.stopped(task, "it was stopped while its last step ran")

@@ -221,7 +221,10 @@ class TrainingService:
             artifacts=artifacts + reports,
             model_package_arn=arn,
         )
-        self._tasks.succeed(task, {"model_id": model.id, "metrics": compact(metrics)["primary"]})
+        result: dict[str, Any] = {"model_id": model.id, "metrics": compact(metrics)["primary"]}
+        if task.parameters["parameters"].get("tensorboard"):
+            result["files"] = self._tasks.files_below(f"{tenant}/training/{task.id}/tensorboard")
+        self._tasks.succeed(task, result)
         return {"model_id": model.id}
 
     def _unpack(self, archive_key: str, prefix: str) -> list[dict[str, Any]]:
