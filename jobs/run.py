@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -59,6 +60,8 @@ def main(arguments: list[str]) -> int:
             forget_failure()
         _run(arguments, stop)
     except Interrupted as stopped:
+        # Python lets go of its handlers as it ends: a second SIGTERM would then kill what is already leaving.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         say("stopped", text=str(stopped))
         return EXIT_STOPPED
     except Exception as error:  # the reason must reach the task, whatever it is

@@ -17,7 +17,7 @@ from dataloop_jobs.faults import BadParameter
 class Declaration:
     """name: as clients write it. family: the folder of its module. text: one sentence for people.
 
-    modules: what it imports beyond jobs/requirements.txt.
+    modules: what it imports beyond jobs/requirements.txt. takes_int8: an exporter that can take a model trained for int8.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Declaration:
     text: str
     supports: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    takes_int8: bool = False
 
     def load(self) -> ModuleType:
         """The implementing module; imported only when it is used."""
@@ -90,14 +91,18 @@ FORMAT_VARIABLE = "EXPORT_FORMAT"
 EXPORTERS: Mapping[str, Declaration] = {
     item.name: item
     for item in (
-        Declaration("onnx", "exporters", "ONNX, verified against torch with ONNX Runtime"),
+        Declaration("onnx", "exporters", "ONNX, verified against torch with ONNX Runtime", takes_int8=True),
         Declaration("onnx_fp16", "exporters", "ONNX with float16 weights, half the size"),
-        Declaration("onnx_int8", "exporters", "ONNX quantised to int8, gated on the accuracy it keeps"),
-        Declaration("openvino", "exporters", "OpenVINO IR, float32", modules=("openvino",)),
+        Declaration(
+            "onnx_int8", "exporters", "ONNX quantised to int8, gated on the accuracy it keeps", takes_int8=True
+        ),
+        Declaration("openvino", "exporters", "OpenVINO IR, float32", modules=("openvino",), takes_int8=True),
         Declaration("coreml", "exporters", "Core ML program for Apple devices", modules=("coremltools",)),
         Declaration("litert", "exporters", "LiteRT (TensorFlow Lite) flatbuffer", modules=("litert_torch",)),
         Declaration("torchscript", "exporters", "TorchScript, traced and frozen"),
-        Declaration("dockerfile", "exporters", "archive with Dockerfile and an ONNX Runtime HTTP server"),
+        Declaration(
+            "dockerfile", "exporters", "archive with Dockerfile and an ONNX Runtime HTTP server", takes_int8=True
+        ),
         Declaration("paddle_inference", "exporters", "PaddlePaddle inference model", modules=("paddle",)),
         Declaration("paddle_lite", "exporters", "Paddle Lite model for ARM devices", modules=("paddle",)),
     )

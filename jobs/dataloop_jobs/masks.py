@@ -18,6 +18,8 @@ from dataloop_jobs.dataset import Polygon, Truth
 # Values of a region map beside the numbers of objects.
 BACKGROUND, NO_IMAGE = -1, -2
 Regions = NDArray[np.int32]
+# Edges × rows looked at together when a polygon is filled: some 30 MB for a moment.
+_CROSSINGS = 4_000_000
 
 
 def truth_mask(truth: Truth, width: int, height: int) -> Mask:
@@ -43,22 +45,29 @@ def truth_mask(truth: Truth, width: int, height: int) -> Mask:
 
 
 def fill(polygon: Polygon, width: int, height: int) -> Mask:
-    """The pixels whose centres lie inside a polygon: bool (height, width). Cost: edges × rows, vectorised."""
+    """The pixels whose centres lie inside a polygon: bool (height, width). Cost: edges × rows, vectorised in parts."""
     xs, ys = np.array(polygon[0::2]) * width, np.array(polygon[1::2]) * height
     first, last = max(0, int(np.floor(ys.min()))), min(height, int(np.ceil(ys.max())))
-    centres = np.arange(first, last) + 0.5
-    from_x, from_y, to_x, to_y = xs, ys, np.roll(xs, -1), np.roll(ys, -1)
-    crossed = (from_y <= centres[:, None]) != (to_y <= centres[:, None])
-    row, edge = np.nonzero(crossed)
-    along = (centres[row] - from_y[edge]) / (to_y[edge] - from_y[edge])
-    at = from_x[edge] + along * (to_x[edge] - from_x[edge])
-    # Every crossing turns inside to outside, for the pixels whose centre lies right of it.
-    column = np.clip(np.ceil(at - 0.5), 0, width).astype(np.int64)
+    edges = np.stack([xs, ys, np.roll(xs, -1), np.roll(ys, -1)])
     turns = np.zeros((last - first, width + 1), dtype=np.int32)
-    np.add.at(turns, (row, column), 1)
+    step = max(1, _CROSSINGS // max(1, last - first))
+    for start in range(0, len(xs), step):
+        _add_crossings(turns, edges[:, start : start + step], first)
     covered = np.zeros((height, width), dtype=bool)
     covered[first:last] = (turns.cumsum(axis=1)[:, :width] % 2).astype(bool)
     return covered
+
+
+def _add_crossings(turns: NDArray[np.int32], edges: NDArray[np.float64], first: int) -> None:
+    """Count in `turns` where these edges cross the rows' centre lines; the first row is number `first`."""
+    from_x, from_y, to_x, to_y = edges
+    centres = first + np.arange(len(turns)) + 0.5
+    row, edge = np.nonzero((from_y <= centres[:, None]) != (to_y <= centres[:, None]))
+    along = (centres[row] - from_y[edge]) / (to_y[edge] - from_y[edge])
+    at = from_x[edge] + along * (to_x[edge] - from_x[edge])
+    # Every crossing turns inside to outside, for the pixels whose centre lies right of it.
+    column = np.clip(np.ceil(at - 0.5), 0, turns.shape[1] - 1).astype(np.int64)
+    np.add.at(turns, (row, column), 1)
 
 
 def region_map(truths: Sequence[Truth], width: int, height: int) -> Regions:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ankerautotrainsdk import AnkerAutoTrainSDK, Task
+from ankerautotrainsdk import AnkerAutoTrainSDK
+from ankerautotrainsdk.results import Task
 from dataloop_demo.scenes import Scene, compose
 from dataloop_inference.masks import decode, encode_part
 from dataloop_inference.predictions import Rle
@@ -23,7 +24,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 SIZE = 96
 
 
-def upload(client: AnkerAutoTrainSDK, folder: Path, directory: str, count: int, seed: int) -> tuple[list[Scene], list]:
+def upload(
+    client: AnkerAutoTrainSDK, folder: Path, directory: str, count: int, seed: int
+) -> tuple[list[Scene], list[str]]:
     """Scenes below a directory of the bucket, and their uids; every fourth is for validation, every fifth for the test."""
     folder.mkdir()
     scenes = list(compose("train", count, seed, size=SIZE, digits=(1, 8), max_digits=2))
@@ -78,7 +81,7 @@ def test_outlines_become_a_model_that_draws_them(stack: DeployedStack, tmp_path:
         labels.write_text(json.dumps(coco(scenes)))
         client.upload_file(str(labels), f"annotations/{name}")
         report = imported(client, f"annotations/{name}/labels.json")
-        assert report.result == {"registered": 40, "failed": 0, "missing": 0, "problems": []}
+        assert (report.result.registered, report.result.problems) == (40, ())
 
         # When a model learns from them
         annotations = [client.get_annotations(uid)[0] for uid in uids]

@@ -28,7 +28,7 @@ CASES = [
     ("classification", {"epochs": 8}, 0.9),
     ("multilabel_classification", {"epochs": 12}, 0.9),
     ("detection", {"epochs": 16}, 0.3),
-    ("instance_segmentation", {"epochs": 16, "image_size": 128}, 0.3),
+    ("instance_segmentation", {"epochs": 32, "image_size": 128, "learning_rate": 0.002}, 0.3),
     ("semantic_segmentation", {"epochs": 24}, 0.3),
 ]
 

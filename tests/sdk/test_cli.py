@@ -106,12 +106,14 @@ def test_pruning_and_quantisation_are_parameters(service: FakeService, dataloop)
 
 def test_what_is_too_long_for_a_line_has_lines_of_its_own(service: FakeService, dataloop) -> None:
     scores = {f"label {number}": number / 3 for number in range(9)}
-    model = {"model_id": "m", "labels": ["a", "b"], "scores": scores, "slices": [scores, {"few": 1}] * 2}
+    file = {"name": "a.onnx", "size_bytes": 3, "url": "http://here/" + "x" * 500}
+    model = {"model_id": "m", "labels": ["a", "b"], "scores": scores, "slices": [scores, {"few": 1}, file] * 2}
     service.answer("GET", "/models/m", model)
     lines = dataloop("models", "show", "m")[1].splitlines()
     assert max(map(len, lines)) <= 120
     assert lines[:5] == ["model_id  m", 'labels    ["a", "b"]', "scores", "  label 0  0", "  label 1  0.3333"]
     assert lines.count('  {"few": 1}') == 2
+    assert lines.count('  {"name": "a.onnx", "size_bytes": 3}') == 2
     assert lines.count("    label 1  0.3333") == 2
 
 

@@ -53,6 +53,18 @@ def run(core: Core, task_id: str, value: float = 0.8, times: int = 1, **metrics:
     return step("finish")
 
 
+def test_what_the_query_is_about_is_what_a_first_version_is_about(core: Core) -> None:
+    # given a loop for a dataset that is not there yet, as docs/sdk.md makes one
+    id = make(core, annotation_type=None, query={"annotation_type": "detection"})
+    # when enough labels have come for a run
+    ((_, task),) = absorb(core, labelled(core, 3))
+    # then the run knows what to train
+    assert run(core, task.id)
+    train = core.services.tasks.page("default", "train", 1, None)[0][0]
+    assert train.parameters["task_type"] == "detection"
+    assert core.services.looping.get("default", id).failures == 0
+
+
 def test_labels_gather_until_there_are_enough_and_then_one_run_starts(core: Core) -> None:
     # given a loop that wants three new labels
     id = make(core)

@@ -50,6 +50,21 @@ def test_nothing_changes_an_ended_task(core: Core, ended: str) -> None:
     assert core.services.tasks.read("default", found.id) == before
 
 
+def test_a_phase_that_comes_late_changes_nothing_but_a_restart_begins_again(core: Core) -> None:
+    found = core.services.tasks.begin(task(core))
+    seen = []
+    for event in ("Pending", "Training", "Downloading", "Uploading", "Training", "Interrupted", "Downloading"):
+        core.services.tasks.phase_of_job("default", found.id, event)
+        seen.append(core.services.tasks.read("default", found.id).phase)
+    assert seen == ["pending", "training", "training", "uploading", "uploading", "interrupted", "downloading"]
+
+
+def test_what_was_counted_is_done_at_the_end(core: Core) -> None:
+    found = core.services.tasks.begin(task(core))
+    found = core.services.tasks.note(found, progress={"done": 0, "total": 24, "unit": "annotation"})
+    assert core.services.tasks.succeed(found, {}).progress == {"done": 24, "total": 24, "unit": "annotation"}
+
+
 def test_a_stop_wins_over_a_late_success(core: Core) -> None:
     found = core.services.tasks.begin(task(core))
     core.services.tasks.stop("default", found.id)

@@ -1,1 +1,1 @@
-"""The three things a job can do: train, evaluate, export. Each module has one function of its own name."""
+"""What a job can do: one module a command of run.py, with one function of its own name."""

@@ -12,6 +12,7 @@ from dataloop_jobs.contract import ProcessingFolders, Progress, StopRequest
 from dataloop_jobs.declarations import EXPORTERS, FORMAT_VARIABLE, Declaration, find
 from dataloop_jobs.exporters.surface import Exporter, ExportJob
 from dataloop_jobs.exporters.verification import SAMPLES, Verification
+from dataloop_jobs.faults import BadModel
 from dataloop_jobs.json_files import write_json
 from dataloop_jobs.model_folder import DESCRIPTION, GRAPH, LABELS, Model, file_sha256, read_model
 
@@ -26,6 +27,12 @@ def export(folders: ProcessingFolders, stop: StopRequest) -> None:
     declaration = find(EXPORTERS, FORMAT_VARIABLE, os.environ.get(FORMAT_VARIABLE, "onnx"))
     exporter: Exporter = declaration.load()
     model = read_model(folders.input("model"))
+    if model.description.get("quantization", "none") != "none" and not declaration.takes_int8:
+        able = ", ".join(name for name, entry in EXPORTERS.items() if entry.takes_int8)
+        raise BadModel(
+            f"{declaration.name} cannot take a model that was trained for int8: export it as {able}, or export the model "
+            "that it was made from"
+        )
     job = ExportJob(
         model, folders.output, folders.input("dataset"), folders.input("images"), threads_from_environment()
     )

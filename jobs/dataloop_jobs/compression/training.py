@@ -29,8 +29,8 @@ from dataloop_jobs.parameters import Parameters
 from dataloop_jobs.task_types.surface import TaskType
 
 REPORT = "compression.json"
-# Images of a scan inside a training: 26 groups × 3 ratios × 48 images took 87 CPU seconds at 192 pixels, and the ranking
-# of the groups was that of 60 images. A scan of its own (`run.py sensitivity`) takes more.
+# Images of a scan inside a training: 21 groups × 3 ratios × 48 images took 87 CPU seconds at 192 pixels. A scan of its own
+# (`run.py sensitivity`) takes more.
 _SCAN_IMAGES = 48
 # Images that open the ranges of a quantised network before training moves them.
 _CALIBRATION_IMAGES = 64

@@ -18,8 +18,8 @@ def comparison_section(comparison: Mapping[str, Any]) -> str:
     ]
     left_out = "; ".join(f"{text(label)}: {text(why)}" for label, why in comparison["labels_left_out"].items())
     return (
-        f"<section><h2>Against the baseline</h2><p>{_sentence(comparison)} {changed['fixed']} images were faulty and are "
-        f"not any more, {changed['broken']} the other way round.</p>"
+        f"<section><h2>Against the baseline</h2><p>{_sentence(comparison)} {changed['fixed']} of the images got rid of "
+        f"their faults, {changed['broken']} got new ones.</p>"
         f"{_table('Overall', [(str(comparison['metric']), primary)])}"
         f"{_table('Classes', list(comparison['per_class'].items()))}{_table('Slices', slices)}"
         + (f"<p class='quiet'>Labels left out: {left_out}.</p>" if left_out else "")

@@ -29,7 +29,10 @@ from dataloop_jobs.inference import predict
 from dataloop_jobs.model_folder import DESCRIPTION, GRAPH, LABELS
 
 ARCHIVE = "dockerfile.zip"
-TOLERANCE = Tolerance(1e-4, "the same graph in the same runtime; scores and boxes are rounded to six digits in between")
+_LIMIT = 1e-4
+TOLERANCE = Tolerance(
+    _LIMIT, "the same graph in the same runtime; scores and boxes are rounded to six digits in between"
+)
 _PORT = 8080
 _ANSWER_LIMIT_S = 60
 # Zip entries carry a date; one fixed makes the archive the same for the same content.
@@ -101,12 +104,12 @@ def verify(job: ExportJob) -> Verification:
                 got = ask(address, job.store.content(row))
                 spent.append(time.perf_counter() - start)
                 largest = max(largest, _difference(row.uid, counted, got, model.labels))
-    if not largest <= TOLERANCE.limit:
+    if not largest <= _LIMIT:
         raise VerificationFailed(
             f"dockerfile: answers differ from the reference by {largest:.3g} on {len(job.samples)} samples; "
-            f"at most {TOLERANCE.limit:g} is allowed"
+            f"at most {_LIMIT:g} is allowed"
         )
-    agreement = Agreement(len(job.samples), largest, TOLERANCE.limit)
+    agreement = Agreement(len(job.samples), largest, _LIMIT)
     latency = round(1000 * sorted(spent)[len(spent) // 2], 2)
     return Verification("answers", "onnx", agreement, TOLERANCE.reason, latency)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dataloop_inference.session import Outputs, onnx_runner
 from dataloop_jobs.exporters.surface import ExportJob
-from dataloop_jobs.exporters.verification import FLOAT32, Runner, Verification, one_by_one, verify_outputs
+from dataloop_jobs.exporters.verification import Runner, Verification, one_by_one, verify_outputs
 from dataloop_jobs.model_folder import load_network
 
 FLATBUFFER = "model.tflite"
@@ -41,7 +41,7 @@ def verify(job: ExportJob) -> Verification:
     reference = onnx_runner(job.model.graph, job.threads)
     candidate = one_by_one(_runner(job.folder / FLATBUFFER, job.threads))
     details = {name: version(name) for name in ("litert-torch", "ai-edge-litert")}
-    return verify_outputs("litert", reference, candidate, job.inputs(), FLOAT32, details=details)
+    return verify_outputs("litert", reference, candidate, job.inputs(), job.tolerance(reference), details=details)
 
 
 def _runner(path: Path, threads: int) -> Runner:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dataloop_inference.session import Outputs, onnx_runner
 from dataloop_jobs.exporters.surface import ExportJob
-from dataloop_jobs.exporters.verification import FLOAT32, Runner, Verification, verify_outputs
+from dataloop_jobs.exporters.verification import Runner, Verification, verify_outputs
 
 IR = "model.xml"
 
@@ -31,7 +31,7 @@ def verify(job: ExportJob) -> Verification:
     reference = onnx_runner(job.model.graph, job.threads)
     candidate = _runner(job.folder / IR, job.threads)
     details = {"openvino": openvino.__version__, "inference_precision": "f32"}
-    return verify_outputs("openvino", reference, candidate, job.inputs(), FLOAT32, details=details)
+    return verify_outputs("openvino", reference, candidate, job.inputs(), job.tolerance(reference), details=details)
 
 
 def _runner(path: Path, threads: int) -> Runner:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dataloop_inference.session import Outputs, onnx_runner
 from dataloop_jobs.conversion.paddle_graph import translate
 from dataloop_jobs.exporters.surface import ExportJob
-from dataloop_jobs.exporters.verification import FLOAT32, Runner, Verification, verify_outputs
+from dataloop_jobs.exporters.verification import Runner, Verification, verify_outputs
 
 PROGRAM, WEIGHTS, DESCRIPTION = "model.pdmodel", "model.pdiparams", "model.yml"
 
@@ -47,7 +47,9 @@ def verify(job: ExportJob) -> Verification:
     reference = onnx_runner(job.model.graph, job.threads)
     candidate = _runner(job.folder, job.threads)
     details = {"paddlepaddle": paddle.__version__}
-    return verify_outputs("paddle_inference", reference, candidate, job.inputs(), FLOAT32, details=details)
+    return verify_outputs(
+        "paddle_inference", reference, candidate, job.inputs(), job.tolerance(reference), details=details
+    )
 
 
 def _paddle() -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataloop_jobs.dataset import Row, read_images_only
-from dataloop_jobs.exporters.verification import SAMPLES, Verification
+from dataloop_jobs.exporters.verification import FLOAT32, SAMPLES, Runner, Tolerance, Verification, rounded
 from dataloop_jobs.faults import VerificationFailed
 from dataloop_jobs.images import ImageStore
 from dataloop_jobs.inference import input_batches
@@ -48,6 +48,11 @@ class ExportJob:
     def inputs(self) -> Iterator[NDArray[np.float32]]:
         """The samples as network input, float32 (n ≤ 8, 3, S, S)."""
         return (images for images, _ in input_batches(self.samples, self.store))
+
+    def tolerance(self, reference: Runner) -> Tolerance:
+        """How far another runtime's outputs may be from the reference's: one that was trained for int8 rounds in each."""
+        is_rounded = self.model.description.get("quantization", "none") != "none"
+        return rounded(reference, self.inputs()) if is_rounded else FLOAT32
 
 
 class Exporter(Protocol):

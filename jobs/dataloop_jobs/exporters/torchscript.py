@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dataloop_inference.session import Outputs, onnx_runner
 from dataloop_jobs.exporters.surface import ExportJob
-from dataloop_jobs.exporters.verification import FLOAT32, Runner, Verification, verify_outputs
+from dataloop_jobs.exporters.verification import Runner, Verification, verify_outputs
 from dataloop_jobs.model_folder import load_network
 
 SCRIPT = "model.torchscript.pt"
@@ -51,7 +51,7 @@ def verify(job: ExportJob) -> Verification:
     reference = onnx_runner(job.model.graph, job.threads)
     candidate = _runner(job.folder / SCRIPT)
     details = {"torch": torch.__version__}
-    return verify_outputs("torchscript", reference, candidate, job.inputs(), FLOAT32, details=details)
+    return verify_outputs("torchscript", reference, candidate, job.inputs(), job.tolerance(reference), details=details)
 
 
 def _runner(path: Path) -> Runner:

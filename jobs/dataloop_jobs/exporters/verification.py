@@ -23,38 +23,42 @@ _RUNS, _WARM_UP = 15, 3
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far raw outputs may be apart, and why that is right for the format."""
+    """How far raw outputs may be apart (one limit for all, or one for each output), and why that is right for the format."""
 
-    limit: float
+    limit: float | tuple[float, ...]
     reason: str
 
 
 # Raw network outputs are of the order of 1 to 10 and feed a sigmoid; this is far below what a score can show.
 FLOAT32 = Tolerance(1e-3, "the same float32 arithmetic in another order; a score moves by less than 0.0003")
 # A value between two steps of int8 is rounded one way by torch and the other by ONNX Runtime, and later layers carry the
-# difference on: even the same network in another memory layout is then off by 0.05 of its outputs' standard deviation.
-_ROUNDED_SPREAD = 0.25
+# difference on. Of 110,000 prototype values of an instance segmentation model the largest difference was 0.33 to 0.44 of
+# their standard deviation (RMS 0.03); one layer whose weights are 1.5 times too large is off by 1.5 to 3.
+_ROUNDED_SPREAD = 0.75
+# Logits and log distances beyond this are no network's that learnt something.
+_LARGEST_SOUND = 1e3
 
 
 def rounded(reference: Runner, batches: Iterable[NDArray[np.float32]]) -> Tolerance:
-    """The tolerance of a network that computes in int8: a quarter of the standard deviation of its own outputs.
+    """The tolerance of a network that computes in int8: for each output three quarters of its own spread.
 
-    reference: the network in torch; batches: those of the comparison. A wrongly converted graph is off by more than one
-    standard deviation; what the rounding costs shows in the metrics, which are measured with the artefact itself.
+    reference: the network in torch or ONNX Runtime; batches: those of the comparison. Spread is the standard deviation.
+    A wrongly converted graph is off by more than one; what the rounding costs shows in the metrics, which are measured
+    with the artefact itself.
     """
     outputs = [reference(images) for images in batches]
     spreads = [
         float(np.concatenate([output.ravel() for output in parts]).std()) for parts in zip(*outputs, strict=True)
     ]
     return Tolerance(
-        _ROUNDED_SPREAD * min(spreads, default=0.0),
-        "a quarter of the outputs' standard deviation: sums lie near the border of two int8 steps",
+        tuple(_ROUNDED_SPREAD * spread for spread in spreads),
+        "three quarters of each output's standard deviation: sums lie near the border of two int8 steps",
     )
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two networks were apart at most, over all outputs of all samples."""
+    """How far two networks were apart at most on all samples; with several limits, of the output nearest to its own."""
 
     samples: int
     max_abs_diff: float
@@ -84,26 +88,37 @@ def compare(
     reference: Runner,
     candidate: Runner,
     batches: Iterable[NDArray[np.float32]],
-    limit: float = FLOAT32.limit,
+    limit: float | tuple[float, ...] = FLOAT32.limit,
 ) -> Agreement:
     """Run both on every batch. Raises VerificationFailed, with both numbers, when they differ by more than `limit`."""
-    largest, samples = 0.0, 0
+    apart: list[float] = []
+    reach, samples = 0.0, 0
     for images in batches:
-        for wanted, got in zip(reference(images), candidate(images), strict=True):
+        pairs = list(zip(reference(images), candidate(images), strict=True))
+        apart = apart or [0.0] * len(pairs)
+        for number, (wanted, got) in enumerate(pairs):
             if wanted.shape != got.shape:
                 raise VerificationFailed(f"{name}: an output has shape {got.shape}, the reference has {wanted.shape}")
             difference = float(np.abs(wanted - got).max())
             # NaN would lose every comparison silently.
-            largest = max(largest, difference if np.isfinite(difference) else np.inf)
+            apart[number] = max(apart[number], difference if np.isfinite(difference) else np.inf)
+            reach = max(reach, float(np.abs(wanted).max()))
         samples += len(images)
     if not samples:
         raise VerificationFailed(f"{name}: there is no image to verify on")
-    if largest > limit or not np.isfinite(largest):
+    limits = limit if isinstance(limit, tuple) else (limit,) * len(apart)
+    excess, largest, allowed = max(
+        ((found - own, found, own) for found, own in zip(apart, limits, strict=True)), key=lambda each: each[0]
+    )
+    if not np.isfinite(apart).all():
+        excess, largest = np.inf, np.inf
+    if excess > 0:
+        said = f"; outputs reach {reach:.3g}: the training has probably diverged, use a lower learning_rate"
         raise VerificationFailed(
             f"{name}: outputs differ from the reference by {largest:.3g} on {samples} samples; "
-            f"at most {limit:g} is allowed"
+            f"at most {allowed:g} is allowed{said if reach > _LARGEST_SOUND else ''}"
         )
-    return Agreement(samples, largest, limit)
+    return Agreement(samples, largest, allowed)
 
 
 def latency_ms(run: Runner, image: NDArray[np.float32]) -> float:

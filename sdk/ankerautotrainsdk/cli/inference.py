@@ -36,7 +36,9 @@ def infer(
             continue
         items.append({"image": image, **outcome.to_dict()})
         rows += [_row(image, found) for found in outcome.to_dict()["predictions"]]
+    has_masks = any(found.get("mask") for item in items for found in item.get("predictions", []))
     note = f"{len(rows)} predictions in {len(items) - len(outcomes.errors)} images"
+    note += "; --json has their masks" if has_masks else ""
     output.table({"items": items}, rows, ("image", "label", "score", "left", "top", "width", "height"), note)
     if outcomes.errors:
         raise typer.Exit(1)

@@ -115,6 +115,9 @@ def _fields(value: Any, indent: str = "") -> None:
 
 
 def _item(value: Any, indent: str) -> None:
+    if isinstance(value, dict) and "name" in value:
+        # A link is 500 characters and lasts minutes: people download by name, programs read --json.
+        value = {name: each for name, each in value.items() if name != "url"}
     text = _short(value)
     if isinstance(value, dict) and len(indent) + len(text) > LINE:
         sys.stdout.write(f"{indent}-\n")

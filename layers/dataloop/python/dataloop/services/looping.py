@@ -86,14 +86,17 @@ class LoopService:
         split = make_split_policy(body.get("split"), salt=dataset_name)
         learnt = self._learnt(tenant, dataset_name, release_name)
         dataset = self._datasets.find_dataset(tenant, dataset_name)
-        annotation_type = body.get("annotation_type") or (learnt.info.get("annotationType") if learnt else None)
+        query = make_query(body.get("query"))
+        # What its versions are about decides what is trained from them.
+        learnt_type = learnt.info.get("annotationType") if learnt else None
+        annotation_type = body.get("annotation_type") or learnt_type or query.annotation_type
         loop = Loop(
             tenant=tenant,
             id=loop_id or self._clock.new_id(),
             name=name,
             dataset_id=dataset.id if dataset else "",
             dataset_name=dataset_name,
-            query=make_query(body.get("query")),
+            query=query,
             thresholds=make_thresholds(body.get("thresholds"), self._defaults),
             gate=make_gate(body.get("gate")),
             training=dict(training),

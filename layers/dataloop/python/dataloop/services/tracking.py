@@ -21,6 +21,8 @@ MAX_MESSAGE = 2000
 # The code of tasks whose execution was lost with the machine it ran on (the one-machine runtime, restarted).
 INTERRUPTED = "Interrupted"
 RESTARTED = "local runtime restarted"
+# SageMaker's words for a training that nothing interrupts, in their order.
+JOB_PHASES = ("pending", "starting", "downloading", "training", "uploading")
 # Called with a task that has just ended in FAILED or STOPPED, to end what the task was making.
 Ending = Callable[[Task], None]
 
@@ -191,13 +193,15 @@ class TaskService:
         return self._repository.page(tenant, kind, limit=limit, cursor=cursor)
 
     def phase_of_job(self, tenant: str, task_id: str, phase: str) -> None:
-        """What SageMaker is doing for a task, in SageMaker's own words."""
+        """What SageMaker is doing for a task, in SageMaker's own words. Its events may come in another order."""
         try:
             task = self._repository.get(tenant, task_id)
         except NotFound:
             return
-        if not task.is_ended and phase:
-            self._repository.note(task, self._clock.text(), phase=phase.lower())
+        phase = phase.lower()
+        is_late = phase in JOB_PHASES and task.phase in JOB_PHASES[JOB_PHASES.index(phase) :]
+        if phase and not task.is_ended and not is_late:
+            self._repository.note(task, self._clock.text(), phase=phase)
 
     def unended(self, tenant: str, kind: str) -> list[Task]:
         """The newest thousand tasks of a kind that have not ended: what a sweep looks after."""
