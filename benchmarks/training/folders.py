@@ -106,19 +106,13 @@ class JobRun:
         """The trained model's folder."""
         return self.base / "model"
 
-    def metrics(self) -> dict[str, Any]:
-        """metrics.json of the training."""
-        found: dict[str, Any] = json.loads((self.base / "output" / "data" / "metrics.json").read_text())
-        return found
-
-    def history(self) -> list[dict[str, Any]]:
-        """history.json of the training: one entry an epoch."""
-        found: list[dict[str, Any]] = json.loads((self.base / "output" / "data" / "history.json").read_text())
-        return found
+    def report(self, name: str) -> Any:
+        """A JSON file of the training's output."""
+        return json.loads((self.base / "output" / "data" / name).read_text())
 
     def primary(self) -> float:
         """The number that models are compared by; 0 when the test split gave none."""
-        return float(self.metrics()["primary"]["value"] or 0.0)
+        return float(self.report("metrics.json")["primary"]["value"] or 0.0)
 
     def answer(self, name: str) -> dict[str, Any]:
         """A JSON file of the last processing job."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmarks.scenario import Scenario
-from benchmarks.training.scenarios import selection, tasks
+from benchmarks.training.scenarios import compression, selection, tasks
 
 _ALL = (
     Scenario(
@@ -14,6 +14,14 @@ _ALL = (
         "detection AP50 ≥ 0.5, semantic mIoU ≥ 0.4, instance mask AP50 ≥ 0.36; each job ≤ 200 CPU s",
         "the same code from random weights; other architectures where their packages are installed",
         tasks.run,
+        source="design §7",
+    ),
+    Scenario(
+        "compression",
+        "accuracy, size and speed of a pruned and of an int8 detector",
+        "≥ 0.98× the parent's AP50",
+        "the parent",
+        compression.run,
         source="design §7",
     ),
     Scenario(

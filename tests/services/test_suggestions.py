@@ -11,7 +11,7 @@ import pytest
 from dataloop.domain.annotations import Annotation
 from dataloop.domain.models import Model
 from dataloop.domain.tasks import Task
-from tests.actions import analysis_output, label, labelled, meta, put, ready_version, trained_model
+from tests.actions import analysis_output, label, labelled, meta, put, ready_version, release, trained_model
 from tests.core import Core
 
 BOX = {"label": "cat", "score": 0.91234, "box": [0.25, 0.5, 0.5, 0.25]}
@@ -199,6 +199,15 @@ def test_a_loop_learns_from_other_teachers_and_from_its_own_model_only_if_it_ask
     # then it does not start the training of its own successor
     assert sorted(loop.name for loop in touched) == ["asks", "student"]
     assert core.services.looping.consider("default", own.id)[0].reason == "nothing new to learn"
+
+
+def test_the_released_model_is_the_loops_own_whatever_it_is_called(core: Core, teacher: Model) -> None:
+    release(core, teacher.id, "front")
+    order = {"annotation_type": "detection", "name": "l", "dataset_name": "other", "release_name": "front"}
+    core.services.looping.create("default", order | {"thresholds": {"min_new": 1, "fraction": 0}})
+    uid = new_image(core, "1")
+    suggest(core, teacher, {uid: [BOX]})
+    assert core.services.looping.absorb("default", [each.id for each in said_of(core, uid)]) == []
 
 
 def test_a_loop_of_an_earlier_release_takes_no_suggestions(core: Core) -> None:

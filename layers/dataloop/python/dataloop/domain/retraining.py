@@ -83,12 +83,20 @@ class Loop:
     failures: int = 0
     info: Mapping[str, Any] = field(default_factory=dict)
 
-    def learns_from(self, annotation: Annotation, raw: RawData | None, same_type: Callable[[str, str], bool]) -> bool:
+    def learns_from(
+        self,
+        annotation: Annotation,
+        raw: RawData | None,
+        same_type: Callable[[str, str], bool],
+        champion: str | None = None,
+    ) -> bool:
         """Is this a new label for the loop? A model must not start the training of its successor by its own guesses.
 
-        Models that a loop trains are named like its release, those trained by hand like the dataset.
+        champion: the name of the model that is released now. Models that a loop trains are named like its release, those
+        trained by hand like the dataset.
         """
-        is_own = annotation.is_suggestion and annotation.model_name in (self.release_name, self.dataset_name)
+        own = (self.release_name, self.dataset_name, champion)
+        is_own = annotation.is_suggestion and annotation.model_name in own
         return (self.query.suggestions or not is_own) and self.query.matches(annotation, raw, same_type)
 
 

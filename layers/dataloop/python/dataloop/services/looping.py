@@ -139,8 +139,11 @@ class LoopService:
         if any(loop.query.needs_metadata for loop in loops):
             raws = self._raw_data.get_many(tenant, {uid for entry in annotations for uid in entry.data_ids})
         touched = []
+        has_suggestions = any(entry.is_suggestion for entry in annotations)
         for loop in loops:
-            ids = sorted(entry.id for entry in annotations if self._matches(loop, entry, raws))
+            champion = self._releases.champion(tenant, loop.release_name) if has_suggestions else None
+            name = champion.name if champion else None
+            ids = sorted(entry.id for entry in annotations if self._matches(loop, entry, raws, name))
             if ids:
                 self._append(loop, ids)
                 touched.append(loop)
@@ -154,8 +157,8 @@ class LoopService:
         return self.absorb(tenant, sorted(ids)) if ids else []
 
     @staticmethod
-    def _matches(loop: Loop, annotation: Annotation, raws: Mapping[str, Any]) -> bool:
-        return any(loop.learns_from(annotation, raws.get(uid), teaches) for uid in annotation.data_ids)
+    def _matches(loop: Loop, annotation: Annotation, raws: Mapping[str, Any], champion: str | None) -> bool:
+        return any(loop.learns_from(annotation, raws.get(uid), teaches, champion) for uid in annotation.data_ids)
 
     def _append(self, loop: Loop, ids: Sequence[str]) -> None:
         """Link into the draft; when the draft is frozen meanwhile, into the next one."""
