@@ -166,7 +166,8 @@ def test_an_evaluation_with_a_baseline_compares_the_two(trained: JobFolder, tmp_
     # and a baseline for something else is refused before any image is read
     baseline = job.base / "processing" / "input" / "baseline" / "model.json"
     description = json.loads(baseline.read_text())
-    baseline.write_text(json.dumps(description | {"task_type": "classification"}))
+    other = {"task_type": "classification", "decode": {"kind": "softmax"}}
+    baseline.write_text(json.dumps(description | other))
     done = job.run("evaluate")
     assert done.returncode == 1
     assert "the baseline is a classification model, the evaluated one is for detection" in job.failure
