@@ -176,3 +176,10 @@ def test_a_format_whose_runtime_cannot_round_refuses_a_quantised_model(
         monkeypatch.setenv("EXPORT_FORMAT", name)
         with pytest.raises(BadModel, match=f"{name} cannot take a model that was trained for int8"):
             export(ProcessingFolders(int8.base), StopRequest())
+
+
+def test_a_parent_without_its_graph_is_refused_by_name(classifier: TrainedModel, tmp_path: Path) -> None:
+    job = child_of(classifier, tmp_path / "job", quantization="int8")
+    (job.base / "input" / "data" / "parent" / "model.onnx").unlink()
+    with pytest.raises(BadModel, match=r"model\.onnx is missing from the parent model"):
+        train_here(job)

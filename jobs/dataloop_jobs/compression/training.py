@@ -116,6 +116,10 @@ def begin(job: Job, network: nn.Module) -> tuple[nn.Module, Begun | None]:
     parameters = job.parameters
     if not parameters.pruning_macs_kept and parameters.quantization == "none":
         return network, None
+    if job.parent is None or not (job.parent / model_folder.GRAPH).is_file():
+        raise BadModel(
+            f"{model_folder.GRAPH} is missing from the parent model: it is what the compressed one is compared with"
+        )
     begun = _stored(job) if job.team.leads else None
     if begun is None and job.team.leads:
         begun = _prune(job, network) if parameters.pruning_macs_kept else _quantize(job, network)
