@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
+import logging
 import os
 import sys
+import warnings
+from collections.abc import Iterator
 
 # glibc's mallopt names (malloc.h).
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
@@ -34,3 +39,16 @@ def wait_without_spinning() -> None:
     on two contended cores: a training step took 1.5 CPU seconds spinning, 0.4 sleeping.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Converters print emoji, each of their passes and deprecations of their own parts: none is news to a job's log."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(previous)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +12,7 @@ from dataloop_inference.session import Outputs, onnx_runner
 from dataloop_jobs.exporters.surface import ExportJob
 from dataloop_jobs.exporters.verification import Runner, Verification, one_by_one, verify_outputs
 from dataloop_jobs.model_folder import load_network
+from dataloop_jobs.process import without_chatter
 
 FLATBUFFER = "model.tflite"
 
@@ -28,7 +24,7 @@ def export(job: ExportJob) -> list[Path]:
     size = job.model.image_size
     network = load_network(job.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     target = job.folder / FLATBUFFER
-    with _quiet():
+    with without_chatter():
         converted = litert_torch.convert(network.eval(), (torch.zeros(1, 3, size, size),))
         converted.export(str(target))
     return [target]
@@ -59,16 +55,3 @@ def _runner(path: Path, threads: int) -> Runner:
         return [np.array(outputs[name]) for name in names]
 
     return run
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The converter narrates each of its passes on standard output."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

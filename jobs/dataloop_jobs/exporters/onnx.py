@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import shutil
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +20,7 @@ from dataloop_jobs.exporters.verification import FLOAT32, Tolerance, Verificatio
 from dataloop_jobs.inference import torch_runner
 from dataloop_jobs.json_files import replace_file
 from dataloop_jobs.model_folder import GRAPH, load_network
+from dataloop_jobs.process import without_chatter
 from dataloop_jobs.task_types.surface import TaskType
 
 # The lowest set that holds every operator of our networks as the exporter writes them; ONNX Runtime ≥ 1.14 reads it.
@@ -39,7 +36,7 @@ def convert(network: nn.Module, task: TaskType, image_size: int, path: Path) -> 
     sample = torch.zeros(2, 3, image_size, image_size)
     # torch.export refuses channels-last parameters in some versions and gains nothing from them.
     plain = for_export(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    with _quiet():
+    with without_chatter():
         program = torch.onnx.export(
             plain,
             (sample,),
@@ -84,16 +81,3 @@ def verify(job: ExportJob) -> Verification:
     reference = torch_runner(network, torch.device("cpu"))
     candidate = onnx_runner(job.folder / GRAPH, job.threads)
     return verify_outputs("onnx", reference, candidate, job.inputs(), tolerance(network, job.inputs()), against="torch")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints emoji and deprecations of its own parts; neither is news to a job's log."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)

@@ -8,9 +8,6 @@ stay in float32, which costs under one per cent of the size.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import math
 import os
 import tempfile
@@ -28,6 +25,7 @@ from dataloop_jobs.exporters.verification import Runner, Tolerance, Verification
 from dataloop_jobs.faults import BadDataset, BadParameter, VerificationFailed
 from dataloop_jobs.inference import input_batches, predict
 from dataloop_jobs.model_folder import GRAPH
+from dataloop_jobs.process import without_chatter
 
 if TYPE_CHECKING:
     import onnx
@@ -115,7 +113,7 @@ def _quantise(job: ExportJob, target: Path) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     inputs = (images for images, _ in input_batches(_calibration_rows(job), job.store))
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, without_chatter():
         prepared = Path(scratch) / GRAPH
         # Symbolic shape inference gives up on group normalisation's reshapes; the plain one suffices.
         quant_pre_process(str(job.model.graph), str(prepared), skip_symbolic_shape=True)
@@ -177,15 +175,3 @@ def _accuracy(job: ExportJob, dataset: Dataset, run: Runner) -> float:
             "so nothing says what int8 costs; give the model a test split with labels of its own"
         )
     return float(value)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantiser advises through the root logger and prints its calibration on standard output."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(previous)
