@@ -33,7 +33,7 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip==26.3"
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[cli,local,train,export,demo,dev]"
+	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable ".[cli,local,train,export,analytics,demo,dev]"
 	@touch $(READY)
 
 demo: $(READY)

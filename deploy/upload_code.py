@@ -4,8 +4,8 @@
     python -m deploy.upload_code upload --bucket B [--region R] [--wheels]  uploads what is missing, prints the same
 
 Jobs find their code by digest, so an upload never changes what a running job reads, and a repeated upload does nothing.
-The package holds run.py, dataloop_jobs/, requirements.txt and exports/ of jobs/, dataloop_inference/ of
-layers/inference, and with --wheels also wheels/: the requirements as wheels for the container's Python and platform, for
+The package holds run.py, dataloop_jobs/, requirements.txt and exports/ of jobs/, what jobs/carried.txt names of the
+layers, and with --wheels also wheels/: the requirements as wheels for the container's Python and platform, for
 containers without internet.
 """
 
@@ -16,12 +16,11 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGEST_CHARACTERS = 32
-# What the jobs share with the function that predicts.
-INFERENCE = Path("layers/inference/python/dataloop_inference")
 CONTAINER_PYTHON = "3.13"  # of the newest training container (deploy/resolve_images.py: tag ...-py313)
 # Training instances are x86_64. Tags up to glibc 2.28 run on every container AWS still ships; pip wants each tag named.
 CONTAINER_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
@@ -37,15 +36,24 @@ def package(jobs: Path) -> dict[str, bytes]:
     Caches are left out, so the digest is the same on every machine.
     """
     top = [jobs / "run.py", jobs / "requirements.txt"]
-    missing = [path.name for path in top if not path.is_file()]
+    missing = [path.name for path in (*top, jobs / "carried.txt") if not path.is_file()]
     if missing:
         raise IncompleteCode(f"{jobs} has no {', '.join(missing)}")
     files = {path.name: path.read_bytes() for path in top}
     files |= {f"exports/{path.name}": path.read_bytes() for path in (jobs / "exports").glob("*.txt")}
-    for package in (jobs / "dataloop_jobs", jobs.parent / INFERENCE):
-        modules = [path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-        files |= {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in modules}
+    for folder, package in ((jobs, jobs / "dataloop_jobs"), *_carried(jobs)):
+        modules = [package] if package.is_file() else sorted(package.rglob("*"))
+        modules = [path for path in modules if path.is_file() and "__pycache__" not in path.parts]
+        files |= {path.relative_to(folder).as_posix(): path.read_bytes() for path in modules}
     return dict(sorted(files.items()))
+
+
+def _carried(jobs: Path) -> Iterator[tuple[Path, Path]]:
+    """(folder of sources, package or module in it) of what jobs share with the functions."""
+    for line in (jobs / "carried.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            folder, name = line.split()
+            yield jobs.parent / folder, jobs.parent / folder / name
 
 
 def digest(files: dict[str, bytes]) -> str:

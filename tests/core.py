@@ -33,7 +33,18 @@ from tests.infra.template import load_project
 
 REGION = "us-east-1"
 TABLE, ONCE, RAW, ARTIFACTS = "table", "once", "raw-bucket", "artifacts-bucket"
-MACHINES = ("dataset-build", "training", "evaluation", "model-export", "analysis", "release", "retrain-loop")
+MACHINES = (
+    "dataset-build",
+    "dataset-import",
+    "dataset-files",
+    "erasure",
+    "training",
+    "evaluation",
+    "model-export",
+    "analysis",
+    "release",
+    "retrain-loop",
+)
 
 
 class _Body:

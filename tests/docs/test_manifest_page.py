@@ -9,7 +9,7 @@ import pytest
 from dataloop.catalog.task_types import TASK_TYPES, TaskType
 from tests.docs.pages import CORE, DOCS, prose
 
-SOURCES = ("domain/manifest.py", "services/building.py", "services/manifests.py")
+SOURCES = ("domain/manifest.py", "services/building.py", "manifests/writer.py")
 PROBLEMS = sorted(
     {name for path in SOURCES for name in re.findall(r"""note\("(\w+)",""", (CORE / path).read_text("utf-8"))}
 )
@@ -21,7 +21,7 @@ def test_a_problem_is_on_the_page(problem: str) -> None:
     assert f"`{problem}`" in prose(DOCS / "manifest.md")
 
 
-@pytest.mark.parametrize("file", sorted(set(WRITTEN.findall((CORE / "services/manifests.py").read_text("utf-8")))))
+@pytest.mark.parametrize("file", sorted(set(WRITTEN.findall((CORE / "manifests/writer.py").read_text("utf-8")))))
 def test_a_file_is_on_the_page(file: str) -> None:
     assert f"`{file}`" in prose(DOCS / "manifest.md")
 

@@ -18,6 +18,7 @@ def jobs(tmp_path: Path) -> Path:
     (tmp_path / "dataloop_jobs" / "__pycache__").mkdir(parents=True)
     (tmp_path / "run.py").write_text("print('run')\n")
     (tmp_path / "requirements.txt").write_text("numpy>=2\n")
+    (tmp_path / "carried.txt").write_text("# none\n")
     (tmp_path / "dataloop_jobs" / "contract.py").write_text("BASE = '/opt/ml'\n")
     (tmp_path / "dataloop_jobs" / "__pycache__" / "contract.cpython-311.pyc").write_bytes(b"\0")
     return tmp_path

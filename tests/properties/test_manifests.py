@@ -21,8 +21,8 @@ from dataloop.domain.manifest import JoinReport, fragments, merge_fragments
 from dataloop.domain.raw_data import Location, ObjectFacts, RawData
 from dataloop.domain.splits import SplitPolicy
 from dataloop.repositories.codec import decode, encode
-from dataloop.services.manifests import ManifestWriter
-from dataloop.services.merging import merged_lines
+from dataloop.manifests.writer import ManifestWriter
+from dataloop.manifests.merging import merged_lines
 
 AT = "2026-11-22T12:00:00.000Z"
 PLACE = Location("raw", "k", "v1", "0", 10)

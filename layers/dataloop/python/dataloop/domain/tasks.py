@@ -21,6 +21,9 @@ MACHINES = {
     "sensitivity": "analysis",
     "release": "release",
     "loop": "retrain_loop",
+    "export_dataset": "dataset_files",
+    "diff": "dataset_files",
+    "delete": "erasure",
 }
 # `import` runs inside the function that heard of the file.
 KINDS = (*MACHINES, "import")

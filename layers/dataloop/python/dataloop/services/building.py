@@ -21,12 +21,12 @@ from dataloop.domain.raw_data import RawData
 from dataloop.domain.tasks import Task
 from dataloop.domain.times import to_text
 from dataloop.gateways.objects import Bucket
+from dataloop.manifests.merging import distinct, merged_lines
+from dataloop.manifests.writer import ManifestWriter
 from dataloop.repositories.annotations import AnnotationRepository
 from dataloop.repositories.datasets import DatasetRepository
 from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
-from dataloop.services.manifests import ManifestWriter
-from dataloop.services.merging import distinct, merged_lines
 from dataloop.services.tracking import TaskService
 
 log = logging.getLogger(__name__)
