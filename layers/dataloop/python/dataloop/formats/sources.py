@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import lzma
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from dataloop.domain.errors import InvalidInput, LimitExceeded, NotFound
 
@@ -15,6 +18,9 @@ MAX_ARCHIVE_FILES = 1_000_000
 # Ours: text shrinks by 10 to 30; more than this is a bomb. Tiny files may be anything.
 MAX_COMPRESSION = 200
 SMALL_BYTES = 1 << 20
+READ_BYTES = 1 << 16
+# What zipfile and its unpackers raise in the middle of a file.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
 class Source(Protocol):
@@ -81,6 +87,38 @@ class FolderSource:
         return path
 
 
+class _Unpacked(io.RawIOBase):
+    """A file of an archive. What is damaged in it is an error with its name, wherever a reader meets it."""
+
+    def __init__(self, stream: IO[bytes], name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return self._stream.seekable()
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._stream.read(len(buffer))
+        except _DAMAGED as error:
+            raise InvalidInput("archive", f"{self._name} cannot be read: {error}") from error
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._stream.seek(offset, whence)
+        except _DAMAGED as error:
+            raise InvalidInput("archive", f"{self._name} cannot be read: {error}") from error
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
 class ZipSource:
     """An archive read in place: nothing is unpacked, so no name can lead anywhere.
 
@@ -121,8 +159,8 @@ class ZipSource:
             raise LimitExceeded(f"{name}: bytes for one compressed byte", MAX_COMPRESSION)
         try:
             # zipfile itself stops at the size that the directory states, and checks the checksum at the end.
-            return self._archive.open(entry)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            return io.BufferedReader(_Unpacked(self._archive.open(entry), name), READ_BYTES)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
             raise InvalidInput("archive", f"{name} cannot be read: {error}") from error
 
     def read(self, name: str, limit_bytes: int) -> bytes:

@@ -19,12 +19,17 @@ POLICIES = ("stop", "skip")
 REPORT_ITEMS = 100
 
 
+def spelt(value: object, characters: int) -> str:
+    """A text for a report: short, and without the halves of characters that JSON can spell and no UTF-8 text can hold."""
+    return str(value)[:characters].encode("utf-8", "backslashreplace").decode()
+
+
 class FormatError(InvalidInput):
     """An item of a label file that cannot be read, under the policy `stop`; or a file that is not of its format."""
 
     def __init__(self, item: str, reason: str) -> None:
-        self.item = str(item)[:200]
-        super().__init__("label file", f"{self.item}: {reason}"[:500])
+        self.item = spelt(item, 200)
+        super().__init__("label file", spelt(f"{self.item}: {reason}", 500))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Picture:
 
     file_name: relative, with `/`, as the format means it from the folder of the label file. width, height: what the file
     says, None where it says nothing. split: train, val or test, where the source has one. uid: when the file knows ours.
+    in_shares: boxes and polygons are shares of width and height (0..1), for a format that knows no sizes (YOLO).
     """
 
     file_name: str
@@ -58,6 +64,7 @@ class Picture:
     split: str | None = None
     uid: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    in_shares: bool = False
 
 
 @dataclass
@@ -76,14 +83,14 @@ class Findings:
             raise FormatError(item, reason)
         self.failed += 1
         if len(self.problems) < REPORT_ITEMS:
-            self.problems.append({"item": str(item)[:200], "reason": str(reason)[:500]})
+            self.problems.append({"item": spelt(item, 200), "reason": spelt(reason, 500)})
 
     def lost(self, what: str, item: str) -> None:
         """Something that was understood and that the other side cannot hold: a loss, not a problem."""
         self.losses[what] = self.losses.get(what, 0) + 1
         examples = self.examples.setdefault(what, [])
         if len(examples) < REPORT_ITEMS:
-            examples.append(str(item)[:200])
+            examples.append(spelt(item, 200))
 
     def to_json(self) -> dict[str, Any]:
         return {
