@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEPLOY_VENV ?= .venv-deploy
 DEPLOY_BIN := $(DEPLOY_VENV)/bin
+DATUMARO_VENV ?= .venv-datumaro
 EXPORT_ENVIRONMENTS ?= $(CURDIR)/.venv-exports
 FORMATS ?= openvino coreml litert paddle_inference paddle_lite
 # Only for Paddle Lite's optimiser, whose last wheels are for this Python (docs/exports.md).
@@ -13,7 +14,7 @@ DATA ?=
 REPORT ?= demo-report
 STAGE ?= dev
 
-.PHONY: help demo test test-exports export-environments lint types unit local bench bench-train docs events lock deploy clean
+.PHONY: help demo test test-exports export-environments lint types unit local bench bench-train bench-build datumaro docs events lock deploy clean
 
 help:
 	@echo "make demo     the whole loop on real images, on this machine; writes $(REPORT)/index.html"
@@ -21,6 +22,7 @@ help:
 	@echo "make test     everything that proves the project"
 	@echo "make local    start the application on http://127.0.0.1:8000 (stop: make local-down)"
 	@echo "make bench    the budgets, each against its rival in the same run"
+	@echo "make bench-build  a million annotations become a dataset version, beside datumaro"
 	@echo "make bench-train  what training, selection and compression reach on this CPU"
 	@echo "make lint     ruff, mypy, import rules"
 	@echo "make export-environments FORMATS=coreml   install heavy converters, one environment each (docs/exports.md)"
@@ -82,8 +84,20 @@ bench: $(READY)
 bench-train: $(READY)
 	$(BIN)/python -m benchmarks.training
 
+bench-build: $(READY) datumaro
+	$(BIN)/python -m benchmarks.building
+
+# What builds and formats are compared with; its pins are not ours.
+datumaro: $(DATUMARO_VENV)/.ready
+
+$(DATUMARO_VENV)/.ready:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet datumaro==1.13.12
+	@touch $@
+
 docs events: $(READY)
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate_modelarts
 	$(BIN)/python -m events.generate
 
 # The versions everybody gets: what a fresh environment resolved to, without the project itself and torch's local tag.
@@ -96,4 +110,4 @@ deploy:
 	$(DEPLOY_BIN)/python -m deploy --stage $(STAGE) $(if $(REGION),--region $(REGION)) $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(DEPLOY_VENV) $(EXPORT_ENVIRONMENTS) .aws-sam build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEPLOY_VENV) $(DATUMARO_VENV) $(EXPORT_ENVIRONMENTS) .aws-sam build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,6 +8,7 @@ from benchmarks.scenario import Scenario
 from benchmarks.scenarios import (
     coco_evaluation,
     dataset_build,
+    dataset_diff,
     handler_init,
     handler_warm,
     ingest_cost,
@@ -53,6 +54,13 @@ _ALL = (
         "≤ 150 MB (at 1 M annotations; here at 60,000)",
         "parsing and writing the same rows as JSON",
         dataset_build.run,
+    ),
+    Scenario(
+        "dataset_diff",
+        "CPU and peak memory of a diff of two versions",
+        "≤ 1.0× CPU, ≤ 150 MB and flat",
+        "both versions in dictionaries, rows compared",
+        dataset_diff.run,
     ),
     Scenario(
         "coco_evaluation",

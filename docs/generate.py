@@ -13,7 +13,20 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 TARGET = Path(__file__).parent / "openapi.json"
-SDK = ("system", "data", "datasets", "tasks", "models", "analyses", "loops")
+SDK = (
+    "system",
+    "data",
+    "datasets",
+    "tasks",
+    "models",
+    "analyses",
+    "loops",
+    "versions",
+    "search",
+    "files",
+    "imports",
+    "deletions",
+)
 # Two functions serve /api/v1.
 MODULES = (*(f"api_sdk.routes_{name}" for name in SDK), "infer.routes")
 QUERIES = {
@@ -21,7 +34,8 @@ QUERIES = {
     "cursor": "Where to go on: the cursor of the page before.",
     "day": "yyyy-mm-dd, UTC (default: today).",
     "kind": "One kind of task.",
-    "name": "One release name.",
+    "name": "One name: of a release, of a dataset.",
+    "force": "true: also when models learnt from it (scope admin).",
     "dataset_name": "Name of the dataset.",
     "dataset_version": "Version of the dataset.",
 }

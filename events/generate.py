@@ -29,6 +29,7 @@ SAMPLES: dict[str, Any] = {
     "release_id": "01a2046b-c4db-77c4-8bd5-c1beeba302a8",
     "name": "digits",
     "kind": "train",
+    "deletion_id": "01a2046c-0f53-7d2a-9b6e-2f0c5d8a1e47",
 }
 
 

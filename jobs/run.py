@@ -31,7 +31,7 @@ from dataloop_jobs.parameters import Parameters  # noqa: E402
 from dataloop_jobs.process import keep_freed_memory, wait_without_spinning  # noqa: E402
 
 # Each is a module of dataloop_jobs.commands with a function of its own name; all but train are processing jobs.
-PROCESSING = ("evaluate", "export", "predict", "select", "sensitivity")
+PROCESSING = ("evaluate", "export", "export_dataset", "predict", "reduce", "select", "sensitivity")
 COMMANDS = ("train", *PROCESSING)
 # The modules of requirements.txt, in its order.
 MODULES = (
@@ -45,7 +45,12 @@ MODULES = (
     "onnxruntime",
     "tensorboardX",
     "torch_pruning",
+    "pyarrow",
+    "orjson",
+    "defusedxml",
 )
+# Commands that need nothing of it: what they need travels with them.
+SELF_SUFFICIENT = ("reduce",)
 # torchrun's mark on a process that it started.
 _STARTED_BY_TORCHRUN = "TORCHELASTIC_RUN_ID"
 # What a shell reports for a process that ended by SIGTERM (128 + 15).
@@ -83,7 +88,8 @@ def _run(arguments: list[str], stop: StopRequest) -> None:
         hosts = training.hosts()
     wait_without_spinning()
     keep_freed_memory()
-    _install_missing()
+    if command not in SELF_SUFFICIENT:
+        _install_missing()
     if command == "export":
         enter_environment(HERE / "exports")
     if command == "train":

@@ -128,11 +128,12 @@ class Clients:
         self.events = _client("events", moto_tables)
         self.states = _client("stepfunctions", moto_tables)
         self.sagemaker = _client("sagemaker", moto_tables)
+        self.secrets = _client("secretsmanager", moto_tables)
         for client in self.all():
             client.meta.events.register("before-call.*.*", self._note, unique_id="calls")
 
     def all(self) -> list[Any]:
-        return [self.dynamodb, self.s3, self.sqs, self.events, self.states, self.sagemaker]
+        return [self.dynamodb, self.s3, self.sqs, self.events, self.states, self.sagemaker, self.secrets]
 
     def close(self) -> None:
         for client in self.all():
@@ -215,6 +216,7 @@ def account(*, moto_tables: bool = False, **settings: Any) -> Iterator[Core]:
             clients.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         urls = {name: clients.sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("ingest", "loop")}
         clients.events.create_event_bus(Name="bus")
+        clients.secrets.create_secret(Name="signing", SecretString="the root of all signing keys")
         definition = json.dumps({"StartAt": "Wait", "States": {"Wait": {"Type": "Pass", "End": True}}})
         for machine in MACHINES:
             clients.states.create_state_machine(
@@ -233,6 +235,7 @@ def account(*, moto_tables: bool = False, **settings: Any) -> Iterator[Core]:
             "loop_queue_url": urls["loop"],
             "job_role_arn": "arn:aws:iam::123456789012:role/jobs",
             "code_uri": f"s3://{ARTIFACTS}/code/",
+            "signing_secret": "signing",
         }
         read = Settings(**(given | settings))
         core = Core(bootstrap.build(clients, read, clock), clients, clock, read)

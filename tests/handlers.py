@@ -40,7 +40,7 @@ class Context:
 def handle(core: Core, function: str, event: dict[str, Any]) -> Any:
     """Invoke one function with this account's services, as a new environment would have them."""
     module = _module(function)
-    if function in ("api_sdk", "infer"):
+    if function in ("api_modelarts", "api_sdk", "infer"):
         importlib.import_module(f"{function}.context")._services = core.again()
     else:
         module.services = core.again()

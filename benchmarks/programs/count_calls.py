@@ -1,4 +1,6 @@
-"""Handle one SQS message with ingest_object and print every AWS call it made: python -m … EVENT_JSON ours|powertools
+"""Handle one SQS message with ingest_object and print its AWS calls: python -m … EVENT_JSON ours|powertools [EARLIER_JSON]
+
+The earlier message is handled first and not counted: the first file of a process and a day also notes the day.
 
 `powertools` does the same job as one would with Powertools' idempotency decorator: it keeps duplicates out with a
 record of its own, and the handler's write is an ordinary put.
@@ -23,6 +25,8 @@ def note(model: Any, **_: Any) -> None:
 def main() -> None:
     event = json.loads(sys.argv[1])
     handler = ours() if sys.argv[2] == "ours" else powertools()
+    for earlier in sys.argv[3:]:
+        handler(json.loads(earlier))
     CALLS.clear()
     answer = handler(event)
     if answer.get("batchItemFailures"):

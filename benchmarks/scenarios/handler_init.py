@@ -33,6 +33,8 @@ class MainPath:
 
 MAIN_PATHS = {
     "api_sdk": MainPath(("dynamodb", "s3"), ("keyring", "registering", "uploading"), "context"),
+    "api_modelarts": MainPath(("dynamodb", "s3"), ("keyring", "surveying"), "context"),
+    "erasure_steps": MainPath(("dynamodb", "s3"), ("erasure_steps",)),
     "infer": MainPath(("dynamodb", "s3"), ("keyring", "predicting"), "context", ("numpy", "onnxruntime", "PIL.Image")),
     "ingest_object": MainPath(("dynamodb", "s3"), ("registering",)),
     "publish_changes": MainPath(("events",), ("stores.bus",)),

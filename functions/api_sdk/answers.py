@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api_sdk.requests import Label
 
@@ -40,6 +40,9 @@ class Key(Answer):
     created_at: str
     expires_at: str | None
     revoked_at: str | None
+    residency: Json = Field(description="The regions and the highest securityLevel that it may touch; {} is all.")
+    access_key_id: str | None
+    projects: list[str]
 
 
 class NewKey(Key):
@@ -157,6 +160,15 @@ class DatasetId(Answer):
     dataset_id: str
 
 
+class Deletion(Answer):
+    """Who deleted a version: what stays of it is this record."""
+
+    at: str
+    by: str
+    forced: bool
+    models: list[str]
+
+
 class Dataset(Answer):
     dataset_id: str
     series_id: str
@@ -168,12 +180,18 @@ class Dataset(Answer):
     split: Json
     task_id: str | None
     base_dataset_id: str | None
+    anchor_dataset_id: str | None = Field(description="The version whose images keep their splits in this one.")
+    tags: list[str]
+    erased: int = Field(description="Images of this version that were deleted for good since it was built.")
+    deletion: Deletion | None
+    residency: Json = Field(description="The regions and the highest securityLevel of its images; {} is all.")
     created_at: str
     updated_at: str | None
     counts: dict[str, int] | None
     labels: list[str] | None
     statistics: dict[str, dict[str, int]] | None
     report: Json | None
+    splits: Json | None = Field(description="How images were split, once built: docs/manifest.md, Splits.")
 
 
 class DatasetPage(Answer):
@@ -246,6 +264,7 @@ class Model(Answer):
     metrics: Json
     parameters: Json
     artifacts: list[Artifact]
+    touched_by: list[Json] = Field(description="Deletions of images that it learnt from or was judged by.")
 
 
 class ModelWithEvaluations(Model):
@@ -263,24 +282,6 @@ class ModelFile(Artifact):
 
 class ModelFiles(Answer):
     items: list[ModelFile]
-
-
-class LineageItem(Answer):
-    uid: str
-    sha256: str
-    split: Literal["train", "val", "test"]
-    annotation_ids: list[str]
-    bucket: str
-    object_name: str
-    version_id: str
-    size_bytes: int
-
-
-class Lineage(Answer):
-    model: Model
-    dataset: Dataset
-    items: list[LineageItem]
-    cursor: str | None
 
 
 class Box(Answer):
@@ -331,23 +332,13 @@ class Release(Answer):
     comment: str
     previous_release_id: str | None
     updated_at: str | None
+    residency: Json
+    touched_by: list[Json] = Field(description="Deletions of images that its model learnt from or was judged by.")
 
 
 class ReleasePage(Answer):
     items: list[Release]
     cursor: str | None
-
-
-class ReleaseName(Answer):
-    release_id: str
-    name: str
-    status: str
-
-
-class Usage(Answer):
-    versions: list[Dataset]
-    models: list[Model]
-    releases: list[ReleaseName]
 
 
 class Loop(Answer):

@@ -12,10 +12,15 @@ from api_sdk import (
     routes_analyses,
     routes_data,
     routes_datasets,
+    routes_deletions,
+    routes_files,
+    routes_imports,
     routes_loops,
     routes_models,
+    routes_search,
     routes_system,
     routes_tasks,
+    routes_versions,
 )
 from edge import telemetry
 from edge.faults import install
@@ -26,10 +31,15 @@ for module in (
     routes_system,
     routes_data,
     routes_datasets,
+    routes_deletions,
+    routes_files,
+    routes_imports,
     routes_tasks,
     routes_models,
     routes_analyses,
     routes_loops,
+    routes_search,
+    routes_versions,
 ):
     app.include_router(module.router)
 install(app, faults.TABLE, faults.render, logger)

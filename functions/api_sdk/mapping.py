@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dataloop.domain.principals import AccessKey
     from dataloop.domain.raw_data import RawData
     from dataloop.domain.retraining import Loop
+    from dataloop.domain.search import Found, SavedQuery
     from dataloop.domain.tasks import Task
     from dataloop.services.uploading import UploadPlan
 
@@ -64,6 +65,24 @@ def raw_data(raw: RawData) -> Json:
     }
 
 
+def found(hit: Found) -> Json:
+    """A file that a search found."""
+    ids = [annotation.id for annotation in hit.annotations]
+    return raw_data(hit.raw) | {"last_seen": hit.raw.last_seen, "annotation_ids": ids}
+
+
+def query(saved: SavedQuery) -> Json:
+    return {
+        "query_id": saved.id,
+        "name": saved.name,
+        "where": dict(saved.where),
+        "comment": saved.comment,
+        "revision": saved.revision,
+        "created_at": saved.created_at,
+        "updated_at": saved.updated_at,
+    }
+
+
 def annotation(found: Annotation) -> Json:
     return {
         "annotation_data_id": found.id,
@@ -93,9 +112,14 @@ def dataset(version: DatasetVersion) -> Json:
         "split": {name: value for name, value in asdict(version.split).items() if name != "salt"},
         "task_id": version.task_id,
         "base_dataset_id": version.base_version_id,
+        "anchor_dataset_id": version.anchor_id,
+        "tags": list(version.tags),
+        "erased": version.erased,
+        "deletion": dict(version.deletion) or None,
+        "residency": dict(version.residency),
         "created_at": version.created_at,
         "updated_at": version.updated_at,
-        **{name: version.report.get(name) for name in ("counts", "labels", "statistics", "report")},
+        **{name: version.report.get(name) for name in ("counts", "labels", "statistics", "report", "splits")},
     }
 
 
@@ -145,6 +169,7 @@ def model(found: Model) -> Json:
         "metrics": dict(found.metrics),
         "parameters": dict(found.parameters),
         "artifacts": [{"name": entry["name"], "size_bytes": entry["size_bytes"]} for entry in found.artifacts],
+        "touched_by": [dict(touch) for touch in found.touched_by],
     }
 
 
@@ -171,4 +196,7 @@ def access_key(key: AccessKey) -> Json:
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
+        "residency": dict(key.residency),
+        "access_key_id": key.access_key_id,
+        "projects": list(key.projects),
     }

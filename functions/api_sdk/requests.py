@@ -15,10 +15,43 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
+class Residency(Request):
+    """A restriction: images of these regions only, and up to this security level. What a file does not state is outside."""
+
+    regions: list[str] | None = Field(None, min_length=1, max_length=100)
+    max_security_level: str | None = None
+
+
+class Split(Request):
+    """How the images of a dataset are split into train, val and test: docs/manifest.md, "Splits"."""
+
+    train: float | None = Field(None, ge=0, le=1e6, description="A weight; weights need not add up to 1.")
+    val: float | None = Field(None, ge=0, le=1e6)
+    test: float | None = Field(None, ge=0, le=1e6)
+    attribute: str = Field("extra.split", description="Path into the metadata that names an image's split outright.")
+    group: str | list[str] = Field(
+        "extra.group", description="Paths into the metadata; images with an equal value stay together. At most 8."
+    )
+    near_duplicates: bool | int = Field(
+        False, description="Pictures that look alike stay together: true, or how many of 64 bits may differ (0 to 12)."
+    )
+    mode: Literal["hash", "balanced", "stratified"] = "hash"
+    lists: dict[Literal["train", "val", "test"], list[str]] | None = Field(
+        None, description="uids by split; 150,000 in all."
+    )
+    leaks: Literal["keep", "leave_out", "refuse"] | None = Field(
+        None, description="What becomes of an image that attribute or lists place where its group is not."
+    )
+    stable: bool | None = Field(None, description="What the version before placed stays where it is.")
+
+
 class CreateKey(Request):
     name: str
     scopes: list[Literal["read", "write", "train", "release", "admin"]]
     expires_in_days: float | None = None
+    residency: Residency | None = None
+    signing: bool = False
+    projects: list[str] | None = Field(None, max_length=100)
 
 
 class UploadFile(Request):
@@ -108,7 +141,8 @@ class CreateDataset(Request):
     bg: str | None = None
     owner: str | None = None
     remark: str | None = None
-    split: Json | None = None
+    split: Split | None = None
+    residency: Residency | None = None
 
 
 class LinkAnnotations(Request):
@@ -222,6 +256,7 @@ class CreateRelease(Request):
     gate: Json | None = None
     require_approval: bool = False
     force: bool = False
+    residency: Residency | None = None
 
 
 class Comment(Request):
@@ -237,8 +272,9 @@ class CreateLoop(Request):
     thresholds: Json | None = None
     training: Json | None = None
     gate: Json | None = None
-    split: Json | None = None
+    split: Split | None = None
     require_approval: bool = False
+    residency: Residency | None = None
 
 
 class StartLoop(Request):

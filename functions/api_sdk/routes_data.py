@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from api_sdk import faults, mapping, wire
-from api_sdk.context import services, tenant
+from api_sdk.context import principal, services, tenant
 from dataloop.domain.errors import DomainError, InvalidInput
 from dataloop.domain.ids import check_uid
 from edge.request import base_url, json_body, page, query
@@ -31,15 +31,16 @@ def _either(result: Any, render: Any) -> dict[str, Any]:
 @router.post("/api/v1/raw-data")
 def register_raw_data() -> dict[str, Any]:
     """Seed 000 `upload_raw_data`. Scope: write."""
-    raw = services().registering.register_metadata(tenant(router, "write"), json_body(router))
+    caller = principal(router, "write")
+    raw = services().registering.register_metadata(caller.tenant, json_body(router), caller.clearance)
     return {"raw_data_id": raw.uid}
 
 
 @router.post("/api/v1/raw-data/batch")
 def register_raw_data_batch() -> dict[str, Any]:
     """Up to a hundred, each with its own answer. Scope: write."""
-    owner = tenant(router, "write")
-    results = services().registering.register_metadata_batch(owner, wire.batch(json_body(router)))
+    caller, items = principal(router, "write"), wire.batch(json_body(router))
+    results = services().registering.register_metadata_batch(caller.tenant, items, caller.clearance)
     return {"results": [_either(result, lambda raw: {"raw_data_id": raw.uid}) for result in results]}
 
 
@@ -57,9 +58,9 @@ def list_raw_data() -> dict[str, Any]:
 @router.get("/api/v1/raw-data/<uid>")
 def get_raw_data(uid: str) -> dict[str, Any]:
     """One record with the ids of its annotations. Scope: read."""
-    owner = tenant(router, "read")
-    raw = services().registering.get(owner, check_uid(uid))
-    return mapping.raw_data(raw) | {"annotation_ids": services().registering.annotation_ids(owner, uid)}
+    caller = principal(router, "read")
+    raw = services().registering.get(caller.tenant, check_uid(uid), caller.clearance)
+    return mapping.raw_data(raw) | {"annotation_ids": services().registering.annotation_ids(caller.tenant, uid)}
 
 
 @router.get("/api/v1/raw-data/<uid>/annotations")
@@ -71,31 +72,19 @@ def annotations_of(uid: str) -> dict[str, Any]:
     return {"items": [mapping.annotation(entry) for entry in found], "cursor": following}
 
 
-@router.get("/api/v1/raw-data/<uid>/usage")
-def usage_of(uid: str) -> dict[str, Any]:
-    """Every built version, model and release an image is in. Scope: read."""
-    owner = tenant(router, "read")
-    services().registering.get(owner, check_uid(uid))
-    usage = services().tracing.usage_of(owner, uid)
-    return {
-        "versions": [mapping.dataset(version) for version in usage.versions],
-        "models": [mapping.model(model) for model in usage.models],
-        "releases": [{"release_id": r.id, "name": r.name, "status": r.status} for r in usage.releases],
-    }
-
-
 @router.post("/api/v1/annotations")
 def register_annotation() -> dict[str, Any]:
     """Seed 000 `upload_annotated_data`. Scope: write."""
-    annotation = services().annotating.register(tenant(router, "write"), json_body(router))
+    caller = principal(router, "write")
+    annotation = services().annotating.register(caller.tenant, json_body(router), caller.clearance)
     return {"annotation_data_id": annotation.id}
 
 
 @router.post("/api/v1/annotations/batch")
 def register_annotations() -> dict[str, Any]:
     """Up to a hundred, each with its own answer. Scope: write."""
-    owner = tenant(router, "write")
-    results = services().annotating.register_batch(owner, wire.batch(json_body(router)))
+    caller, bodies = principal(router, "write"), wire.batch(json_body(router))
+    results = services().annotating.register_batch(caller.tenant, bodies, caller.clearance)
     return {"results": [_either(result, lambda found: {"annotation_data_id": found.id}) for result in results]}
 
 
@@ -108,7 +97,8 @@ def get_annotation(annotation_id: str) -> dict[str, Any]:
 @router.get("/api/v1/files/<uid>/link")
 def link_of(uid: str) -> dict[str, Any]:
     """A link for 15 minutes that needs no key. Scope: read."""
-    raw, url, file_name = services().uploading.link_by_uid(tenant(router, "read"), check_uid(uid))
+    caller = principal(router, "read")
+    raw, url, file_name = services().uploading.link_by_uid(caller.tenant, check_uid(uid), caller.clearance)
     facts = raw.facts
     sha256, size = (facts.sha256, facts.size_bytes) if facts else (None, None)
     return {"url": url, "file_name": file_name, "size_bytes": size, "sha256": sha256}
@@ -117,14 +107,15 @@ def link_of(uid: str) -> dict[str, Any]:
 @router.get("/api/v1/files/<uid>/content")
 def content_of(uid: str) -> Response[str]:
     """The file itself, by redirect. Scope: read."""
-    _, url, _ = services().uploading.link_by_uid(tenant(router, "read"), check_uid(uid))
+    caller = principal(router, "read")
+    _, url, _ = services().uploading.link_by_uid(caller.tenant, check_uid(uid), caller.clearance)
     return Response(status_code=302, headers={"Location": url, "Cache-Control": "no-store"}, body="")
 
 
 @router.post("/api/v1/files/by-storage")
 def link_by_storage() -> dict[str, Any]:
     """A link by (storage_id, bucket, object_name), as upload_file returned them. Scope: read."""
-    owner, body = tenant(router, "read"), json_body(router)
+    caller, body = principal(router, "read"), json_body(router)
     names = body.get("storage_id"), body.get("bucket"), body.get("object_name")
-    stored, url, file_name = services().uploading.link_by_storage(owner, *names)
+    stored, url, file_name = services().uploading.link_by_storage(caller.tenant, *names, caller.clearance)
     return {"url": url, "file_name": file_name, "size_bytes": stored.size_bytes, "sha256": stored.sha256}

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from api_sdk import mapping
-from api_sdk.context import claimed_id, services, tenant
+from api_sdk.context import claimed_id, principal, services, tenant
 from edge.request import json_body, page, query
 
 router = APIGatewayHttpRouter()
@@ -46,8 +46,9 @@ def get_dataset(dataset_id: str) -> dict[str, Any]:
 @router.post("/api/v1/datasets/<dataset_id>/links")
 def link_dataset(dataset_id: str) -> dict[str, Any]:
     """Seed 000 `link_dataset`: append annotations to a draft. Scope: write."""
-    owner, body = tenant(router, "write"), json_body(router)
-    segment = services().curating.link(owner, dataset_id, body.get("annotation_id_list"))
+    caller, body = principal(router, "write"), json_body(router)
+    ids = body.get("annotation_id_list")
+    segment = services().curating.link(caller.tenant, dataset_id, ids, caller.clearance)
     return {"dataset_id": dataset_id, "segment_id": segment.id, "linked": segment.count}
 
 
@@ -62,5 +63,6 @@ def build_dataset(dataset_id: str) -> tuple[dict[str, Any], int]:
 @router.post("/api/v1/datasets/<dataset_id>/download")
 def download_dataset(dataset_id: str) -> tuple[dict[str, Any], int]:
     """The files and annotations of a version in one JSON file: answers a task whose result has the link. Scope: read."""
-    task = services().building.request_download(tenant(router, "read"), dataset_id)
+    caller = principal(router, "read")
+    task = services().building.request_download(caller.tenant, dataset_id, caller.clearance)
     return mapping.task(task, services().building.download_link(task)), 202

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from api_sdk import mapping, wire
-from api_sdk.context import claimed_id, services, tenant
+from api_sdk.context import claimed_id, principal, services, tenant
 from edge.request import json_body, page, path_text, query
 
 router = APIGatewayHttpRouter()
@@ -38,8 +38,9 @@ def model_files(model_id: str) -> dict[str, Any]:
 @router.get("/api/v1/models/<model_id>/lineage")
 def model_lineage(model_id: str) -> dict[str, Any]:
     """Every image and annotation a model comes from, with object version and digest. Scope: read."""
-    owner, (limit, cursor) = tenant(router, "read"), page(router)
-    model, version, items, following = services().tracing.images_of(owner, model_id, limit, cursor)
+    caller, (limit, cursor) = principal(router, "read"), page(router)
+    found = services().tracing.images_of(caller.tenant, model_id, limit, cursor, caller.clearance)
+    model, version, items, following = found
     names = {"model": mapping.model(model), "dataset": mapping.dataset(version)}
     return names | {"items": items, "cursor": following}
 
@@ -47,11 +48,12 @@ def model_lineage(model_id: str) -> dict[str, Any]:
 @router.post("/api/v1/releases")
 def create_release() -> tuple[dict[str, Any], int]:
     """Offer a model under a release name: answers the task. Scope: release."""
-    owner, body = tenant(router, "release"), json_body(router)
-    wish = {"name": body.get("name"), "gate": body.get("gate")}
+    caller, body = principal(router, "release"), json_body(router)
+    wish: dict[str, Any] = {name: body.get(name) for name in ("name", "gate", "residency")}
     flags = {name: body.get(name, False) for name in ("require_approval", "force")}
-    task_id = claimed_id(router, owner, "release", body)
-    task = services().releasing.request(owner, wire.text(body, "model_id"), **wish, **flags, task_id=task_id)
+    task_id = claimed_id(router, caller.tenant, "release", body)
+    wish |= flags | {"task_id": task_id, "clearance": caller.clearance}
+    task = services().releasing.request(caller.tenant, wire.text(body, "model_id"), **wish)
     return mapping.task(task), 202
 
 

@@ -22,10 +22,14 @@ def health() -> dict[str, Any]:
 
 @router.post("/api/v1/keys")
 def create_key() -> tuple[dict[str, Any], int]:
-    """Make a key for the caller's tenant; the secret is in this answer only. Scope: admin."""
+    """Make a key for the caller's tenant; the secret is in this answer only. Scope: admin.
+
+    signing: make an access key id and a secret access key (the answer's `key`) for clients that sign their requests.
+    """
     caller, body = principal(router, "admin"), json_body(router)
     name, scopes, days = body.get("name"), body.get("scopes"), body.get("expires_in_days")
-    key, secret = services().keyring.create(caller.tenant, name, scopes, days)
+    wish = {"projects": body.get("projects"), "signs": body.get("signing", False)}
+    key, secret = services().keyring.create(caller.tenant, name, scopes, days, body.get("residency"), **wish)
     return mapping.access_key(key) | {"key": secret}, 201
 
 

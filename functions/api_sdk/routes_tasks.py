@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 
 from api_sdk import mapping, wire
-from api_sdk.context import claimed_id, services, tenant
+from api_sdk.context import claimed_id, principal, services, tenant
 from edge.request import json_body, page, query
 
 router = APIGatewayHttpRouter()
@@ -16,11 +16,14 @@ router = APIGatewayHttpRouter()
 @router.post("/api/v1/train")
 def train() -> tuple[dict[str, Any], int]:
     """Train a model on a built dataset. Scope: train."""
-    owner, body = tenant(router, "train"), json_body(router)
+    caller, body = principal(router, "train"), json_body(router)
     fields = ("task_type", "architecture", "parameters", "model_name", "parent_model_id")
-    wish = {name: body.get(name) for name in fields}
-    task_id = claimed_id(router, owner, "train", body)
-    task = services().training.request(owner, wire.text(body, "dataset_id"), **wish, task_id=task_id)
+    wish: dict[str, Any] = {name: body.get(name) for name in fields}
+    identity: dict[str, Any] = {
+        "task_id": claimed_id(router, caller.tenant, "train", body),
+        "clearance": caller.clearance,
+    }
+    task = services().training.request(caller.tenant, wire.text(body, "dataset_id"), **wish, **identity)
     return mapping.task(task), 202
 
 

@@ -6,7 +6,15 @@ module: it costs nothing at run time.
 
 from __future__ import annotations
 
-from api_sdk import answers, requests
+from api_sdk import (
+    answers,
+    requests,
+    schemas_deletions,
+    schemas_files,
+    schemas_imports,
+    schemas_search,
+    schemas_versions,
+)
 
 # (method, path) -> (request body, answer, status of success)
 ROUTES: dict[tuple[str, str], tuple[type[requests.Request] | None, type[answers.Answer] | None, int]] = {
@@ -20,7 +28,6 @@ ROUTES: dict[tuple[str, str], tuple[type[requests.Request] | None, type[answers.
     ("GET", "/api/v1/raw-data"): (None, answers.RawDataPage, 200),
     ("GET", "/api/v1/raw-data/<uid>"): (None, answers.RawDataWithAnnotations, 200),
     ("GET", "/api/v1/raw-data/<uid>/annotations"): (None, answers.AnnotationPage, 200),
-    ("GET", "/api/v1/raw-data/<uid>/usage"): (None, answers.Usage, 200),
     ("POST", "/api/v1/annotations"): (requests.RegisterAnnotation, answers.AnnotationId, 200),
     ("POST", "/api/v1/annotations/batch"): (requests.AnnotationBatch, answers.AnnotationIds, 200),
     ("GET", "/api/v1/annotations/<annotation_id>"): (None, answers.Annotation, 200),
@@ -50,7 +57,6 @@ ROUTES: dict[tuple[str, str], tuple[type[requests.Request] | None, type[answers.
     ("GET", "/api/v1/models"): (None, answers.ModelPage, 200),
     ("GET", "/api/v1/models/<model_id>"): (None, answers.ModelWithEvaluations, 200),
     ("GET", "/api/v1/models/<model_id>/files"): (None, answers.ModelFiles, 200),
-    ("GET", "/api/v1/models/<model_id>/lineage"): (None, answers.Lineage, 200),
     ("POST", "/api/v1/releases"): (requests.CreateRelease, answers.Task, 202),
     ("GET", "/api/v1/releases"): (None, answers.ReleasePage, 200),
     ("GET", "/api/v1/releases/<name>/current"): (None, answers.Release, 200),
@@ -61,4 +67,9 @@ ROUTES: dict[tuple[str, str], tuple[type[requests.Request] | None, type[answers.
     ("GET", "/api/v1/loops"): (None, answers.Loops, 200),
     ("GET", "/api/v1/loops/<loop_id>"): (None, answers.LoopWithDecisions, 200),
     ("POST", "/api/v1/loops/<loop_id>/start"): (requests.StartLoop, answers.Task, 202),
+    **schemas_files.ROUTES,
+    **schemas_deletions.ROUTES,
+    **schemas_imports.ROUTES,
+    **schemas_search.ROUTES,
+    **schemas_versions.ROUTES,
 }

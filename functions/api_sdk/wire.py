@@ -7,6 +7,7 @@ from typing import Any
 
 from dataloop.domain.errors import InvalidInput, LimitExceeded
 from dataloop.services.uploading import MAX_FILES, UploadRequest
+from edge.request import DEFAULT_PAGE, MAX_PAGE
 
 # Ours: a batch of a hundred stays far below Lambda's 6 MB and DynamoDB's burst.
 MAX_BATCH = 100
@@ -34,6 +35,16 @@ def upload_requests(body: Mapping[str, Any]) -> list[UploadRequest]:
 def batch(body: Mapping[str, Any]) -> Sequence[object]:
     """{"items": […≤100]}. Raises InvalidInput, LimitExceeded."""
     return _list(body, "items", MAX_BATCH)
+
+
+def page_of(body: Mapping[str, Any]) -> tuple[int, str | None]:
+    """(limit, cursor) of a search. Raises InvalidInput."""
+    limit, cursor = body.get("limit", DEFAULT_PAGE), body.get("cursor")
+    if type(limit) is not int or not 1 <= limit <= MAX_PAGE:
+        raise InvalidInput("limit", f"must be a whole number from 1 to {MAX_PAGE}", limit)
+    if not isinstance(cursor, str | None):
+        raise InvalidInput("cursor", "must be a text", cursor)
+    return limit, cursor
 
 
 def _list(body: Mapping[str, Any], name: str, limit: int) -> list[Any]:

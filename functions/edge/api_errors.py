@@ -10,6 +10,7 @@ from dataloop.domain import errors
 TABLE = (
     (errors.Unauthenticated, 401, "Unauthenticated"),
     (errors.Forbidden, 403, "Forbidden"),
+    (errors.ResidencyViolation, 403, "ResidencyViolation"),
     (errors.NotFound, 404, "NotFound"),
     (errors.Conflict, 409, "Conflict"),
     (errors.IllegalTransition, 409, "IllegalTransition"),

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from dataloop import bootstrap
-from dataloop.domain.raw_data import is_annotation_file, split_key
+from dataloop.domain.raw_data import is_annotation_file, is_import_source, split_key
 from dataloop.services.registering import ObjectNotice
 from edge import batches, telemetry
 
@@ -25,9 +25,12 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def process(body: dict[str, Any]) -> None:
-    """One message: S3 records, S3's test event, or our own note to look at an annotation file again."""
+    """One message: S3 records, S3's test event, or our own note: to look at an annotation file again, or to hash pictures."""
     if "retry_import" in body:
         services.importing.import_file(**body["retry_import"])
+        return
+    if "hash_again" in body:
+        services.hashing.hash_again(**body["hash_again"])
         return
     for record in body.get("Records", []):
         register(record)
@@ -43,7 +46,10 @@ def register(record: dict[str, Any]) -> None:
         is_removal="ObjectRemoved" in name,
         is_marker="DeleteMarkerCreated" in name,
     )
-    if is_annotation_file(split_key(notice.key)[1]):
+    object_name = split_key(notice.key)[1]
+    if is_import_source(object_name):
+        return
+    if is_annotation_file(object_name):
         if not notice.is_removal:
             services.importing.import_file(notice.key, notice.version_id)
     elif notice.is_removal:

@@ -48,6 +48,8 @@ def configure(settings: Settings, aws_port: int) -> str:
     """Set ministack's environment; returns the AWS endpoint. Must run before anything imports ministack."""
     for folder in (settings.services_dir, settings.objects_dir):
         folder.mkdir(parents=True, exist_ok=True)
+    # Stock's own copy of the tables, which earlier releases left there: nobody reads it, and it may hold what was deleted.
+    (settings.services_dir / "dynamodb.json").unlink(missing_ok=True)
     mended = mend(settings.objects_dir)
     if mended:
         logger.warning("mended %d objects whose last write was cut off before it was acknowledged", mended)

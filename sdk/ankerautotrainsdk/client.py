@@ -9,17 +9,35 @@ from ankerautotrainsdk.config import find_credentials
 from ankerautotrainsdk.connections import ConnectionPool
 from ankerautotrainsdk.operations.analyses import AnalysisCalls
 from ankerautotrainsdk.operations.datasets import DatasetCalls
+from ankerautotrainsdk.operations.deletions import DeletionCalls
 from ankerautotrainsdk.operations.files import FileCalls
+from ankerautotrainsdk.operations.imports import ImportCalls
 from ankerautotrainsdk.operations.inference import InferenceCalls
 from ankerautotrainsdk.operations.keys import KeyCalls
+from ankerautotrainsdk.operations.manifests import ManifestCalls
 from ankerautotrainsdk.operations.releases import ReleaseCalls
+from ankerautotrainsdk.operations.search import SearchCalls
 from ankerautotrainsdk.operations.training import TrainingCalls
+from ankerautotrainsdk.operations.versions import VersionCalls
 from ankerautotrainsdk.results import Record
 from ankerautotrainsdk.retry import RetryPolicy
 from ankerautotrainsdk.transport import Transport
 
 
-class AnkerAutoTrainSDK(FileCalls, DatasetCalls, TrainingCalls, AnalysisCalls, InferenceCalls, ReleaseCalls, KeyCalls):
+class AnkerAutoTrainSDK(
+    ImportCalls,
+    FileCalls,
+    DatasetCalls,
+    VersionCalls,
+    SearchCalls,
+    TrainingCalls,
+    AnalysisCalls,
+    InferenceCalls,
+    ManifestCalls,
+    ReleaseCalls,
+    DeletionCalls,
+    KeyCalls,
+):
     """A client of one Dataloop service.
 
         client = AnkerAutoTrainSDK(url="http://127.0.0.1:8000")

@@ -43,6 +43,13 @@ def config_folder() -> Path:
     return root / "dataloop"
 
 
+def cache_folder() -> Path:
+    """$XDG_CACHE_HOME/dataloop, by default ~/.cache/dataloop: what can be fetched again."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if base and Path(base).is_absolute() else Path("~/.cache").expanduser()
+    return root / "dataloop"
+
+
 def state_folder() -> Path:
     """$XDG_STATE_HOME/dataloop, by default ~/.local/state/dataloop: receipts of uploads, the local runtime."""
     base = os.environ.get("XDG_STATE_HOME", "")

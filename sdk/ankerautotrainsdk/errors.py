@@ -14,6 +14,7 @@
     └── ApiError                  the service answered with an error; one subclass per code
         ├── Unauthenticated       401   no key, wrong key, expired key
         ├── Forbidden             403   the key lacks the scope
+        ├── ResidencyViolation    403   a restriction of region or security level forbids it
         ├── NotFound              404   unknown id (another tenant's id looks the same)
         ├── Conflict              409   the name is taken
         ├── IllegalTransition     409   not possible in this state, e.g. link to a built version
@@ -176,6 +177,12 @@ class Forbidden(ApiError):
     default_code = "Forbidden"
 
 
+class ResidencyViolation(ApiError):
+    """403: a restriction of region or security level does not let the data pass; details say what and why."""
+
+    default_code = "ResidencyViolation"
+
+
 class NotFound(ApiError):
     """404: there is no such thing for this tenant."""
 
@@ -238,6 +245,7 @@ _BY_CODE: dict[str, type[ApiError]] = {
     for kind in (
         Unauthenticated,
         Forbidden,
+        ResidencyViolation,
         NotFound,
         Conflict,
         IllegalTransition,

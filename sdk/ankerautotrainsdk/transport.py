@@ -72,6 +72,10 @@ class Transport:
         """
         return self.call("POST", route, body=body, may_repeat=False)
 
+    def put(self, route: str, body: object = None) -> Any:
+        """PUT; doing it twice is the same as once."""
+        return self.call("PUT", route, body=body)
+
     def delete(self, route: str) -> Any:
         """DELETE; deleting twice is the same as once."""
         return self.call("DELETE", route)

@@ -10,7 +10,11 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT, table_rows
 
-ROUTE_FILES = [*sorted((ROOT / "functions/api_sdk").glob("routes_*.py")), ROOT / "functions/infer/routes.py"]
+ROUTE_FILES = [
+    *sorted((ROOT / "functions/api_sdk").glob("routes_*.py")),
+    *sorted((ROOT / "functions/api_modelarts").glob("routes_*.py")),
+    ROOT / "functions/infer/routes.py",
+]
 VERBS = {"get", "post", "put", "patch", "delete"}
 SCOPE_CALLS = {"tenant", "principal"}
 

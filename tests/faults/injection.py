@@ -107,20 +107,23 @@ class World:
     def __post_init__(self) -> None:
         self.given = self.scenario.prepare(self.core)
         self._tables = copy.deepcopy(engine._tables._data)
-        self._keys = set(self._artifacts())
+        self._objects = self.core.objects()
 
     def _artifacts(self) -> list[str]:
         listed = self.core.clients.s3.list_objects_v2(Bucket=ARTIFACTS).get("Contents", [])
         return [entry["Key"] for entry in listed]
 
     def restore(self) -> None:
-        """Tables as prepared; of the artifacts only what the preparation made."""
+        """Tables as prepared; of the artifacts what the preparation made, also what a run removed, and nothing else."""
         engine._tables._data.clear()
         engine._tables._data.update(copy.deepcopy(self._tables))
         for machine in self._machines():
             machine.executions.clear()
-        for key in set(self._artifacts()) - self._keys:
+        there = set(self._artifacts())
+        for key in there - self._objects.keys():
             self.core.clients.s3.delete_object(Bucket=ARTIFACTS, Key=key)
+        for key in self._objects.keys() - there:
+            self.core.clients.s3.put_object(Bucket=ARTIFACTS, Key=key, Body=self._objects[key])
 
     def run(self, at: int = -1, fault: str = "") -> tuple[list[str], Counter[str]]:
         """Every step, repeated once when the fault hit it; returns the calls made and the final state."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from dataloop import bootstrap
+from dataloop_jobs.commands.reduce import reduce as reduce_files
+from dataloop_jobs.contract import ProcessingFolders, StopRequest
 from tests.actions import (
     analysis_output,
     info,
@@ -96,6 +102,33 @@ def join(core: Core, state: State) -> None:
 
 def reduce(core: Core, state: State) -> None:
     assert core.again().building.reduce("default", state["task"])["passed"]
+
+
+def reduce_in_a_job(core: Core, state: State) -> None:
+    """The step says that it is too much for it; SageMaker, which repeats nothing, leaves the same files as the step."""
+    limited = bootstrap.build(core.clients, replace(core.settings, step_reduce_bytes=0), core.clock)
+    found = limited.building.reduce("default", state["task"])
+    assert found["mode"] == "processing"
+    state["output"] = found["output_uri"].split("/", 3)[3]
+
+
+def reduce_job(core: Core, state: State) -> None:
+    bucket = core.again().stores.artifacts
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        for area in ("shards", "reports", "reduce"):
+            folder = base / "processing" / "input" / area
+            folder.mkdir(parents=True)
+            for key, _ in bucket.keys(f"default/builds/{state['task']}/{area}/"):
+                bucket.download(key, folder / Path(key).name)
+        folders = ProcessingFolders(base)
+        reduce_files(folders, StopRequest())
+        for path in sorted(folders.output.iterdir()):
+            bucket.upload(path, f"{state['output']}/{path.name}")
+
+
+def publish_build(core: Core, state: State) -> None:
+    assert core.again().building.publish("default", state["task"])["passed"]
 
 
 def mark_ready(core: Core, state: State) -> None:
@@ -342,6 +375,11 @@ WHOLE = (
     Scenario("annotation", lambda core: {}, [annotate]),
     Scenario("dataset", labels_only, [create_dataset, link]),
     Scenario("build", with_draft, [request_build, plan, join, reduce, mark_ready]),
+    Scenario(
+        "large build",
+        with_draft,
+        [request_build, plan, join, reduce_in_a_job, reduce_job, publish_build, mark_ready],
+    ),
     Scenario("train", with_version, [train, prepare, job, register_model]),
     Scenario("failed training", with_training, [fail]),
     Scenario("release", with_champion, [request_release, collect, publish, smoke, mark]),

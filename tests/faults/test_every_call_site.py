@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.core import account
+from tests.faults import import_scenarios, search_scenarios, version_scenarios
 from tests.faults.injection import FAULTS, Scenario, World
 from tests.faults.scenarios import SCENARIOS
+
+SCENARIOS = [*SCENARIOS, *import_scenarios.SCENARIOS, *search_scenarios.SCENARIOS, *version_scenarios.SCENARIOS]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario.name for scenario in SCENARIOS])

@@ -279,8 +279,10 @@ def pass_role(project: Project) -> Iterator[str]:
 # IAM's name where it is not the operation's own; transactions and batches need the rights of what they hold.
 IAM_ACTIONS = {
     "s3:HeadObject": "s3:GetObject",
+    "s3:DeleteObjects": "s3:DeleteObject",
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:ListObjectVersions": "s3:ListBucketVersions",
+    "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "s3:CopyObject": "s3:PutObject",
     "dynamodb:TransactWriteItems": "dynamodb:ConditionCheckItem",
     "dynamodb:TransactGetItems": "dynamodb:GetItem",
@@ -298,7 +300,7 @@ def called_operations() -> frozenset[str]:
     words = set(re.findall(r"_client\.(\w+)\(", source)) | set(re.findall(r"\"([a-z0-9_]+)\"", source))
     session = botocore.session.get_session()
     found = set()
-    for service in ("s3", "dynamodb", "sqs", "events", "stepfunctions", "sagemaker"):
+    for service in ("s3", "dynamodb", "sqs", "events", "stepfunctions", "sagemaker", "secretsmanager"):
         for operation in session.get_service_model(service).operation_names:
             if xform_name(operation) in words:
                 action = f"{IAM_SERVICES.get(service, service)}:{operation}"

@@ -143,6 +143,19 @@ def test_acknowledged_writes_survive_kills_at_random_moments(new_stack: NewStack
         until(lambda: wanted <= set(seen(stack, writer_pk(writer))), within_s=60, what="all records at the consumer")  # noqa: B023
 
 
+def test_a_kill_after_a_clean_stop_loses_nothing(new_stack: NewStack) -> None:
+    stack = new_stack().start()
+    table, dynamodb = stack.output("TableName"), stack.client("dynamodb")
+    item = {"pk": {"S": "kill-after-stop"}, "sk": {"S": "#"}}
+    dynamodb.put_item(TableName=table, Item=item | {"n": {"N": "1"}})
+    stack.stop()
+    stack.start()
+    stack.client("dynamodb").put_item(TableName=table, Item=item | {"n": {"N": "2"}})
+    stack.kill()
+    stack.start()
+    assert stack.client("dynamodb").get_item(TableName=table, Key=item)["Item"]["n"] == {"N": "2"}
+
+
 def writer_pk(writer: Writer) -> str:
     return "watched#" + writer._name
 

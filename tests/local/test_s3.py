@@ -147,6 +147,20 @@ def test_signature_version_2_is_refused_as_on_aws(stack: LocalStack) -> None:
     assert post(s3.generate_presigned_post(bucket, "signed/old-form"), b"x")[0] == 400
 
 
+def test_a_range_of_a_version_is_that_range(stack: LocalStack) -> None:
+    s3, bucket, key = stack.client("s3"), stack.output("RawBucketName"), "ranges/one"
+    first = s3.put_object(Bucket=bucket, Key=key, Body=b"0123456789", ChecksumAlgorithm="SHA256")["VersionId"]
+    s3.put_object(Bucket=bucket, Key=key, Body=b"another")
+
+    answer = s3.get_object(Bucket=bucket, Key=key, VersionId=first, Range="bytes=3-5")
+    assert (answer["Body"].read(), answer["ContentRange"]) == (b"345", "bytes 3-5/10")
+    assert s3.get_object(Bucket=bucket, Key=key, VersionId=first, Range="bytes=-2")["Body"].read() == b"89"
+    assert s3.get_object(Bucket=bucket, Key=key, VersionId=first)["Body"].read() == b"0123456789"
+    with pytest.raises(ClientError) as refused:
+        s3.get_object(Bucket=bucket, Key=key, VersionId=first, Range="bytes=10-12")
+    assert refused.value.response["Error"]["Code"] == "InvalidRange"
+
+
 def test_notifications_say_what_happened_to_which_version(stack: LocalStack) -> None:
     s3, bucket, key = stack.client("s3"), stack.output("RawBucketName"), "notices/grün und +.jpg"
     put = s3.put_object(Bucket=bucket, Key=key, Body=b"one")

@@ -216,6 +216,15 @@ def test_stock_serves_signature_version_2(stock: Stock) -> None:
     assert refusal(url) == 404
 
 
+def test_stock_ignores_ranges_of_versions(stock: Stock) -> None:
+    s3 = stock.client("s3", s3={"addressing_style": "path"})
+    s3.create_bucket(Bucket="ranges")
+    s3.put_bucket_versioning(Bucket="ranges", VersioningConfiguration={"Status": "Enabled"})
+    version_id = s3.put_object(Bucket="ranges", Key="k", Body=b"0123456789")["VersionId"]
+    answer = s3.get_object(Bucket="ranges", Key="k", VersionId=version_id, Range="bytes=3-5")
+    assert answer["Body"].read() == b"0123456789"
+
+
 def test_stock_swallows_disk_errors(stock: Stock) -> None:
     # S3_DATA_DIR lies below a file: nothing can be on disk, and yet the write is acknowledged.
     s3 = stock.client("s3", s3={"addressing_style": "path"})

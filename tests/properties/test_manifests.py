@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ from hypothesis import strategies as st
 
 from dataloop.domain.annotations import Annotation, make_annotation
 from dataloop.domain.canonical import canonical_json
-from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.geometry import extent_of
-from dataloop.domain.manifest import JoinReport, fragments, merge_fragments
+from dataloop.domain.json_lines import canonical, parse
+from dataloop.domain.manifest import JoinReport, label_rows, version_digest_1
 from dataloop.domain.raw_data import Location, ObjectFacts, RawData
-from dataloop.domain.splits import SplitPolicy
+from dataloop.domain.splits import SPLITS, SplitPolicy
+from dataloop.manifests.fragments import fragment_lines, merge_fragments
+from dataloop.manifests.reducing import ReduceInput, ReduceSpec, part_name, reduce_parts
+from dataloop.manifests.verifying import verify
 from dataloop.repositories.codec import decode, encode
-from dataloop.manifests.writer import ManifestWriter
-from dataloop.manifests.merging import merged_lines
 
 AT = "2026-11-22T12:00:00.000Z"
 PLACE = Location("raw", "k", "v1", "0", 10)
-VERSION = DatasetVersion("default", "v", "d", "name", "1", "BUILDING", AT, SplitPolicy(salt="name"))
+POLICY = SplitPolicy(salt="name")
+NAMES = {"name": "name", "version": "1", "dataset_id": "v", "info": {}}
 
 boxes = st.tuples(st.integers(-20, 90), st.integers(-20, 90), st.integers(1, 60), st.integers(1, 60)).map(
     lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]
@@ -72,24 +75,23 @@ def members(draw: st.DrawFn) -> tuple[dict[str, Annotation], dict[str, RawData]]
     return found, raws
 
 
+def reduce_into(folder: Path, parts: Sequence[Sequence[Annotation]], raws: Mapping[str, RawData]) -> dict[str, Any]:
+    """What dataset_build does: join each part, merge the shards by image, write the files into folder/manifest."""
+    for area in ("shards", "reports", "scratch"):
+        (folder / area).mkdir()
+    for number, part in enumerate(parts):
+        report = JoinReport()
+        rows = sorted(line for entry in part for line in fragment_lines(entry, raws, report))
+        (folder / "shards" / part_name(number)).write_bytes(b"".join(row + b"\n" for row in rows))
+        (folder / "reports" / part_name(number)).write_bytes(canonical_json(report.to_json()))
+    given = ReduceInput(folder / "shards", folder / "reports")
+    return reduce_parts(ReduceSpec(NAMES, POLICY, len(parts)), given, folder / "scratch", folder / "manifest")
+
+
 def build(parts: Sequence[Sequence[Annotation]], raws: Mapping[str, RawData]) -> dict[str, bytes]:
-    """What dataset_build does: join each part, merge the shards by image, write the files."""
-    report = JoinReport()
     with tempfile.TemporaryDirectory() as name:
-        folder, paths = Path(name), []
-        for index, part in enumerate(parts):
-            rows = [
-                f"{fragment['uid']}\t{entry.id}\t".encode() + canonical_json(fragment)
-                for entry in part
-                for fragment in fragments(entry, raws, report)
-            ]
-            paths.append(folder / f"shard-{index}")
-            paths[-1].write_bytes(b"".join(row + b"\n" for row in sorted(rows)))
-        writer = ManifestWriter(folder / "manifest", VERSION, report)
-        for _, lines in itertools.groupby(merged_lines(paths, folder), key=lambda line: line[:32]):
-            writer.add([json.loads(line.split(b"\t", 2)[2]) for line in lines])
-        writer.close()
-        return {path.name: path.read_bytes() for path in (folder / "manifest").iterdir()}
+        reduce_into(Path(name), parts, raws)
+        return {path.name: path.read_bytes() for path in Path(name, "manifest").iterdir()}
 
 
 def test_rows_without_masks_have_the_bytes_they_always_had() -> None:
@@ -104,9 +106,19 @@ def test_rows_without_masks_have_the_bytes_they_always_had() -> None:
             {"label": "ü", "score": 1},
         ]
         annotations.append(make_annotation("default", AT, data_ids=uid, type="object", labels=said))
-    index = json.loads(build([annotations], raws)["index.json"])
-    assert index["digest"] == "1e3360a264d0faec09dfebaf4b286ef109fa43d840f87dc5f45950ce8be00c04"
-    assert index["download"]["sha256"] == "157f6c9c5250ee64ff6280f1285dffb2935b22cef94a3791954f4cf4c0fb0955"
+    written = build([annotations], raws)
+    index = json.loads(written["index.json"])
+    files = {split: index["files"][f"{split}.jsonl"] for split in SPLITS}
+    former = "1e3360a264d0faec09dfebaf4b286ef109fa43d840f87dc5f45950ce8be00c04"
+    assert version_digest_1(files, index["labels"]) == former
+    # dataset.json differs in nothing but the digest
+    download = written["dataset.json"].replace(index["digest"].encode(), former.encode())
+    assert sha256(download).hexdigest() == "157f6c9c5250ee64ff6280f1285dffb2935b22cef94a3791954f4cf4c0fb0955"
+    # format 2: by hand
+    rows = {split: [sha256(line).digest() for line in written[f"{split}.jsonl"].splitlines()] for split in SPLITS}
+    content = {"format": 2, "rows": {split: sha256(b"".join(rows[split])).hexdigest() for split in SPLITS}}
+    assert index["digest"] == sha256(canonical_json(content | {"labels": ["cat", "ü"]})).hexdigest()
+    assert index["digest"] == "491f38155c8c02dfca465836a178080fe526545410a60caa54e92705e0d49c7e"
     assert annotations[0].id == "7f7e8b6cbfb76a663f5f8d22"
 
 
@@ -127,15 +139,19 @@ def test_a_row_has_what_its_type_needs_and_masks_lie_in_their_boxes(said: list[d
     raws = {uid: RawData("default", uid, ObjectFacts("0" * 64, 10, "image/jpeg", 80, 60), (PLACE,))}
     made = make_annotation("default", AT, data_ids=uid, type="object", labels=said)
     report, again = JoinReport(), JoinReport()
-    (fragment,) = fragments(made, raws, report, needs=needs)
+    (line,) = fragment_lines(made, raws, report, needs=needs)
     # the same once more, as the table gives it back
     stored = make_annotation("default", AT, data_ids=uid, type="object", labels=as_stored(list(made.labels)))
-    (repeated,) = fragments(stored, raws, again, needs=needs)
-    assert canonical_json(repeated["annotation"]["labels"]) == canonical_json(fragment["annotation"]["labels"])
+    (repeated,) = fragment_lines(stored, raws, again, needs=needs)
+    written, stated = (text.split(b"\t")[4].partition(b'"labels":')[2] for text in (line, repeated))
+    assert stated == written
     for before, after in zip(made.labels, stored.labels, strict=True):
         assert canonical_json(after.get("segmentation")) == canonical_json(before.get("segmentation"))
     assert again.counts == report.counts
-    rows = fragment["annotation"]["labels"]
+    rows = json.loads(line.split(b"\t")[4])["labels"]
+    assert canonical_json(rows) == canonical_json(
+        sorted(label_rows(made.id, made.labels, (80, 60), JoinReport(), needs), key=canonical_json)
+    )
     assert len(rows) <= len(said)
     for row in rows:
         assert set(row) in (
@@ -204,21 +220,67 @@ def test_a_superseded_annotation_drops_out_where_its_successor_speaks(
 ) -> None:
     annotations, raws = given_members
     report = JoinReport()
-    by_uid: dict[str, list[Any]] = {}
+    by_uid: dict[str, list[bytes]] = {}
     for entry in annotations.values():
-        for fragment in fragments(entry, raws, report):
-            by_uid.setdefault(fragment["uid"], []).append(fragment)
-    for uid, parts in by_uid.items():
-        kept = {entry["id"] for entry in merge_fragments(parts, VERSION.split).row["annotations"]}
+        for line in fragment_lines(entry, raws, report):
+            by_uid.setdefault(line[:32].decode(), []).append(line)
+    for uid, lines in by_uid.items():
+        merged = merge_fragments(lines)
         here = {entry.id for entry in annotations.values() if uid in entry.data_ids}
         gone = {annotations[id].supersedes for id in here} & here
-        assert kept == here - gone
+        assert set(merged.ids.decode().split(",")) == here - gone
 
 
 def test_annotations_that_replace_each_other_in_a_circle_all_stay() -> None:
     facts = ObjectFacts("0" * 64, 10, "image/jpeg", 80, 60)
     raw = RawData("default", "0" * 32, facts, (Location("raw", "k", "v1", "0", 10),))
     one = make_annotation("default", AT, data_ids=raw.uid, type="object", labels=[])
-    (fragment,) = fragments(one, {raw.uid: raw}, JoinReport())
-    merged = merge_fragments([fragment | {"supersedes": one.id}], VERSION.split)
-    assert [entry["id"] for entry in merged.row["annotations"]] == [one.id]
+    (line,) = fragment_lines(one, {raw.uid: raw}, JoinReport())
+    fields = line.split(b"\t")
+    fields[2] = one.id.encode()
+    assert merge_fragments([b"\t".join(fields)]).ids == one.id.encode()
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from([1e-5, 9.99e-5, 1e-4, 1e15, 1e16, 1e17, 2**63, -(2**64), 5e-324, -0.0])
+    | st.text()
+    | st.sampled_from(["1e-05", ":0.00001", "[1e+16", "a,1e-9", "\x7f", "\u2028", "\x00\t\n"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(json_values)
+def test_the_fast_json_has_the_bytes_of_the_canonical_one(value: Any) -> None:
+    text = canonical(value)
+    assert text == canonical_json(value)
+    if not re.search(rb"[0-9]{19}", text):  # beyond 64 bits `parse` promises nothing
+        assert parse(text) == json.loads(text)
+    assert b"\t" not in text and b"\n" not in text
+
+
+@settings(max_examples=40, deadline=None)
+@given(members())
+def test_a_row_is_canonical_json_and_the_files_verify(
+    given_members: tuple[dict[str, Annotation], dict[str, RawData]],
+) -> None:
+    annotations, raws = given_members
+    with tempfile.TemporaryDirectory() as name:
+        index = reduce_into(Path(name), [list(annotations.values())], raws)
+        folder = Path(name, "manifest")
+        for file in ("train.jsonl", "val.jsonl", "test.jsonl", "objects.jsonl"):
+            for line in (folder / file).read_bytes().splitlines():
+                assert canonical_json(json.loads(line)) == line
+        for file in ("index.json", "label_map.json"):
+            text = (folder / file).read_bytes()
+            assert canonical_json(json.loads(text)) == text
+        download = (folder / "dataset.json").read_bytes()
+        content = json.loads(download)
+        assert b'"items":[%b],' % b",".join(map(canonical_json, content["items"])) in download
+        verdict = verify(folder)
+        assert (verdict.problems, verdict.digest, verdict.counts) == ([], index["digest"], index["counts"])

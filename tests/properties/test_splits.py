@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataloop.domain.errors import InvalidInput
-from dataloop.domain.splits import SPLITS, SplitPolicy, make_split_policy
+from dataloop.domain.errors import InvalidInput, LimitExceeded
+from dataloop.domain.splits import MAX_LISTED_UIDS, SPLITS, SplitPolicy, make_split_lists, make_split_policy
 
 uids = st.integers(0, 2**128 - 1).map(lambda number: f"{number:032x}")
 weights = st.tuples(*[st.floats(0, 100) for _ in SPLITS]).filter(lambda three: sum(three) > 0.001)
@@ -68,9 +69,49 @@ def test_two_datasets_split_differently() -> None:
         {"train": 10**400},
         {"train": 1e308, "val": 1e308},
         {"group": 1},
+        {"group": []},
+        {"group": ["extra.scene", 1]},
+        {"group": [f"extra.{n}" for n in range(9)]},
+        {"near_duplicates": -1},
+        {"near_duplicates": 13},
+        {"near_duplicates": "8"},
+        {"mode": "random"},
+        {"leaks": True},
+        {"stable": "yes"},
+        {"attribute": 3},
     ],
 )
 def test_a_split_that_cannot_be_meant_is_refused(value: object) -> None:
-    with pytest.raises(InvalidInput) as refused:
+    with pytest.raises((InvalidInput, LimitExceeded)) as refused:
         make_split_policy(value, salt="")
-    assert refused.value.field.startswith("split")
+    assert str(refused.value).startswith("split")
+
+
+@pytest.mark.parametrize(
+    ("lists", "field"),
+    [
+        ([], "split.lists"),
+        ({"all": []}, "split.lists"),
+        ({"test": "0" * 32}, "split.lists.test"),
+        ({"test": ["not a uid"]}, "split.lists.test"),
+        ({"train": ["0" * 32], "test": ["0" * 32]}, "split.lists.test"),
+        ({"train": [f"{n:032x}" for n in range(MAX_LISTED_UIDS + 1)]}, "split.lists"),
+    ],
+)
+def test_lists_that_cannot_be_meant_are_refused(lists: object, field: str) -> None:
+    with pytest.raises((InvalidInput, LimitExceeded)) as refused:
+        make_split_lists({"lists": lists})
+    assert str(refused.value).startswith(f"{field}:")
+
+
+def test_what_a_policy_leaves_out_suits_the_rest() -> None:
+    plain = make_split_policy({"train": 1, "group": "extra.scene"}, salt="d")
+    assert (plain.is_plain, plain.leaks, plain.stable) == (True, "keep", False)
+    for word in ({"near_duplicates": True}, {"mode": "balanced"}, {"group": ["a.b"]}, {"lists": {"test": ["0" * 32]}}):
+        careful = make_split_policy(word, salt="d")
+        assert (careful.leaks, careful.stable, careful.is_plain) == ("leave_out", True, False)
+    chosen = make_split_policy({"near_duplicates": 4, "leaks": "refuse", "stable": False}, salt="d")
+    assert (chosen.near_duplicates, chosen.leaks, chosen.stable) == (4, "refuse", False)
+    # and comes back from the table as it was
+    assert SplitPolicy(**asdict(careful)) == careful
+    assert SplitPolicy(**asdict(careful) | {"group": ["a.b"]}) == replace(careful, group=("a.b",))

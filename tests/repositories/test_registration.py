@@ -83,6 +83,8 @@ def test_an_upload_after_a_removal_brings_it_back(core: Core) -> None:
 
 
 def test_registering_costs_one_call_each_and_a_duplicate_changes_nothing(core: Core) -> None:
+    # The first file of a process and a day also notes the day.
+    core.stores.raw_data.put_object_half("default", "b" * 32, FACTS, replace(HERE, key="b.jpg"), AT)
     named = steps(core)
     for name in ("first", "meta", "second", "gone"):
         core.clients.calls.clear()

@@ -155,6 +155,13 @@ ROUTES = [
         {"key_id": "1", "key": "x"},
     ),
     (
+        lambda c: c.create_key("k", signing=True, projects=("p1",)),
+        "POST",
+        "/keys",
+        {"name": "k", "scopes": ["read", "write"], "signing": True, "projects": ["p1"]},
+        {"key_id": "1", "key": "x", "access_key_id": "DLAK"},
+    ),
+    (
         lambda c: c.create_key("k", ["admin"], expires_in_days=3),
         "POST",
         "/keys",

@@ -244,20 +244,6 @@ def test_files_of_a_model(service: FakeService, dataloop, tmp_path: Path) -> Non
     assert (code, err) == (1, "dataloop: NotFound: model m has no file 'other'\n")
 
 
-def test_why_shows_images(service: FakeService, dataloop) -> None:
-    rows = [{"uid": f"u{n}", "split": "train", "annotation_ids": ["a"], "object_name": "x/y.jpg"} for n in range(5)]
-    model, dataset = {"model_id": "m", "name": "front", "version": 3}, {"name": "d", "version": "v1", "digest": "abc"}
-    service.answer("GET", "/models/m/lineage", {"model": model, "dataset": dataset, "items": rows, "cursor": None})
-    code, out, _ = dataloop("why", "m", "--limit", "3")
-    assert code == 0
-    assert "front 3" in out
-    assert "u2" in out
-    assert "u3" not in out
-    assert "--all" in out
-    answer = json.loads(dataloop("why", "m", "--all", "--json")[1])
-    assert (len(answer["items"]), answer["more"]) == (5, False)
-
-
 def test_revoke(service: FakeService, dataloop) -> None:
     service.answer("DELETE", "/keys/k", {})
     assert dataloop("keys", "revoke", "k")[:2] == (0, "k revoked\n")

@@ -158,8 +158,8 @@ def test_each_code_has_its_exception(service: FakeService, client, status, body,
 
 
 def test_every_code_of_the_contract_has_a_class() -> None:
-    codes = "Unauthenticated Forbidden NotFound Conflict IllegalTransition GateRefused LimitExceeded InvalidInput"
-    for code in f"{codes} Throttled Unavailable InternalError".split():
+    codes = "Unauthenticated Forbidden ResidencyViolation NotFound Conflict IllegalTransition GateRefused LimitExceeded"
+    for code in f"{codes} InvalidInput Throttled Unavailable InternalError".split():
         error = errors.error_from_answer(None, {"code": code, "message": "m"})
         assert type(error).__name__ == error.code == code
         assert isinstance(error, DataloopError)

@@ -9,8 +9,7 @@ import pytest
 
 from dataloop.domain.masks import check_segmentation
 from dataloop.domain.tasks import Task
-from dataloop.services import importing
-from dataloop.services.annotating import AnnotationService
+from dataloop.services import importing_parts
 from tests.actions import image, label, put
 from tests.core import RAW, Core
 
@@ -42,7 +41,12 @@ def images(core: Core) -> list[str]:
 
 
 def imported(core: Core) -> list[dict[str, Any]]:
-    return [item for item in core.entity("ANN") if item["method"] == "import"]
+    return [item for item in stored(core) if item["method"] == "import"]
+
+
+def stored(core: Core) -> list[dict[str, Any]]:
+    read = core.services.annotating.get
+    return [item | {"labels": list(read("default", item["id"]).labels)} for item in core.entity("ANN")]
 
 
 def test_a_coco_file_becomes_one_annotation_per_image(core: Core, images: list[str]) -> None:
@@ -216,7 +220,7 @@ def test_masks_come_in_by_jsonl(core: Core) -> None:
     assert (task.result["registered"], task.result["failed"]) == (1, 1)
     assert "labelInfo[0].segmentation[0]" in task.result["problems"][0]["reason"]
     assert imported(core) == []
-    assert core.entity("ANN")[0]["labels"] == [{"label": "cat", "segmentation": POLYGON}]
+    assert stored(core)[0]["labels"] == [{"label": "cat", "segmentation": POLYGON}]
 
 
 def test_ids_that_come_twice_are_named_and_boxes_are_not_doubled(core: Core, images: list[str]) -> None:
@@ -278,21 +282,14 @@ def test_a_jsonl_file_reports_its_bad_lines(core: Core) -> None:
     assert any(problem["item"] == "line 3" for problem in task.result["problems"])
 
 
-def test_lines_are_registered_a_few_at_a_time_when_they_are_large(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
-    # given lines of about 300 bytes, and room for two of them
-    monkeypatch.setattr(importing, "BATCH_BYTES", 500)
-    sizes: list[int] = []
-    register = AnnotationService.register_batch
-
-    def counted(self: AnnotationService, tenant: str, bodies: Any) -> Any:
-        sizes.append(len(bodies))
-        return register(self, tenant, bodies)
-
-    monkeypatch.setattr(AnnotationService, "register_batch", counted)
+def test_a_part_is_as_small_as_its_lines_are_large(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given lines of about 300 bytes, and room for two of them in a part
+    monkeypatch.setattr(importing_parts, "PART_BYTES", 500)
     lines = [json.dumps(label(f"{n:032x}", owner="o" * 150)) for n in range(5)]
     task = drop(core, "\n".join(lines).encode(), "large.jsonl")
     assert task.result["registered"] == 5
-    assert sizes == [2, 2, 1]
+    parts = [body for key, body in core.objects().items() if "/parts/" in key]
+    assert [body.count(b"\n") for body in parts] == [2, 2, 1]
 
 
 def test_another_kind_of_file_is_refused_and_an_ended_import_is_not_repeated(core: Core) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from dataloop.catalog.task_types import mean_the_same, teaches
 from dataloop.domain.errors import InvalidInput, LimitExceeded
+from dataloop.repositories import annotations
 from dataloop.repositories.annotations import SPILL_BYTES
-from dataloop.services import building
+from dataloop.services import joining
 from dataloop_jobs.dataset import read_dataset
 from tests.actions import info, label, put, run_build
 from tests.core import Core
@@ -229,8 +230,10 @@ def test_a_download_carries_the_segmentation_as_it_was_sent(core: Core, uid: str
 def test_a_part_is_joined_in_batches_that_change_no_byte(core: Core, uid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [said(core, uid, {"label": f"cat-{n}", "segmentation": TRIANGLE}) for n in range(7)] + ["f" * 24]
     found = []
-    for size in (100, 3, 1):
-        monkeypatch.setattr(building, "JOINED_AT_ONCE", size)
+    for size, run_bytes in ((100, 10**9), (3, 1000), (1, 1)):
+        # pages of so many annotations, and sorted runs of so many bytes on disk
+        monkeypatch.setattr(annotations, "BATCH_GET", size)
+        monkeypatch.setattr(joining, "RUN_BYTES", run_bytes)
         made = core.services.curating.create("default", info(version=str(size)))
         core.services.curating.link("default", made.id, ids[:-1])
         task = core.services.building.request_download("default", made.id)

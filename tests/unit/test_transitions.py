@@ -8,6 +8,7 @@ from dataloop.domain import transitions
 from dataloop.domain.tasks import KINDS, MACHINES, TERMINAL, task_id_of_execution
 
 TABLES = {
+    "dataset": (transitions.DATASET, "ACTIVE", {"DELETED"}),
     "version": (transitions.DATASET_VERSION, "DRAFT", {"DELETED"}),
     "task": (transitions.TASK, "CREATED", {"SUCCEEDED", "FAILED", "STOPPED"}),
     "model": (transitions.MODEL, "TRAINING", {"DELETED"}),

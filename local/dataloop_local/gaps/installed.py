@@ -20,6 +20,7 @@ from dataloop_local.gaps import (
     s3_checksums,
     s3_durable,
     s3_events,
+    s3_ranges,
     s3_signature_v2,
     sagemaker_integration,
     sagemaker_service,
@@ -48,6 +49,7 @@ def install_all(runtime: Installation) -> None:
     stream_consumers.install(runtime.keeper)
     s3_durable.install(fsync=settings.fsync)
     s3_checksums.install()
+    s3_ranges.install()
     s3_signature_v2.install()
     s3_events.install()
     unpacked = lambda_errors.install(settings.code_dir)

@@ -8,7 +8,24 @@ from typing import Annotated
 import typer
 
 from ankerautotrainsdk._version import __version__
-from ankerautotrainsdk.cli import analyses, data, inference, keys, local, models, output, releases, session, tasks
+from ankerautotrainsdk.cli import (
+    analyses,
+    data,
+    deletions,
+    imports,
+    inference,
+    keys,
+    lineage,
+    local,
+    manifests,
+    models,
+    output,
+    releases,
+    search,
+    session,
+    tasks,
+    versions,
+)
 from ankerautotrainsdk.errors import DataloopError
 
 app = typer.Typer(
@@ -40,25 +57,33 @@ def options(
 
 
 app.add_typer(local.group, name="local")
-app.add_typer(data.datasets, name="datasets")
+app.add_typer(versions.group, name="datasets")
 app.add_typer(tasks.group, name="tasks")
 app.add_typer(models.group, name="models")
 app.add_typer(releases.releases, name="releases")
 app.add_typer(releases.loops, name="loops")
+app.add_typer(search.queries, name="queries")
+app.add_typer(deletions.group, name="deletions")
+app.add_typer(deletions.retention, name="retention")
 app.add_typer(keys.group, name="keys")
 app.command()(data.upload)
+app.command("import")(imports.import_)
+app.command()(imports.formats)
 app.command()(models.train)
 app.command()(models.recommend)
 app.command()(models.evaluate)
 app.command()(models.export)
-app.command()(models.why)
+app.command()(lineage.why)
 app.command()(analyses.predict)
 app.command()(analyses.auto_annotate)
 app.command()(analyses.select)
 app.command()(analyses.sensitivity)
 app.command()(inference.infer)
+app.command()(manifests.sql)
+app.command()(search.search)
 app.command()(releases.release)
 app.command()(releases.rollback)
+app.command()(deletions.delete)
 
 
 def run(arguments: list[str] | None = None) -> None:

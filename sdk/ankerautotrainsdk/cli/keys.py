@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ankerautotrainsdk.cli import output
-from ankerautotrainsdk.cli.options import Cursor, Json, Limit, use
+from ankerautotrainsdk.cli.options import Cursor, Json, Limit, MaxSecurityLevel, Regions, restriction, use
 from ankerautotrainsdk.cli.session import open_client
 from ankerautotrainsdk.errors import ApiError, ConfigurationError, ConnectionFailed, error_from_answer
 
@@ -32,13 +32,26 @@ def create(
     name: str,
     scope: Scopes = None,
     expires_in_days: Annotated[int | None, typer.Option("--expires-in-days", min=1)] = None,
+    region: Regions = None,
+    max_security_level: MaxSecurityLevel = None,
+    signing: Annotated[bool, typer.Option("--signing", help="A pair AK/SK for clients that sign requests.")] = False,
+    project: Annotated[
+        list[str] | None, typer.Option("--project", help="Project id its holder may name; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key (by default read and write) and print it, this one time."""
     use(as_json)
     with open_client() as client:
-        made = client.create_key(name, scope or ["read", "write"], expires_in_days=expires_in_days)
-    output.emit(made, made.key)
+        made = client.create_key(
+            name,
+            scope or ["read", "write"],
+            expires_in_days=expires_in_days,
+            residency=restriction(region, max_security_level),
+            signing=signing or None,
+            projects=project,
+        )
+    output.emit(made, f"{made.access_key_id} {made.key}" if signing else made.key)
 
 
 @group.command()

@@ -1,8 +1,7 @@
-"""dataloop train, evaluate, export, why, models …"""
+"""dataloop train, evaluate, export, models …"""
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import Annotated
 
 import typer
@@ -122,30 +121,6 @@ def export(
     use(as_json)
     with open_client() as client:
         output.emit(client.export(model_id, format, max_drop=max_drop, wait=wait, timeout_s=timeout))
-
-
-def why(
-    model_id: str,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Images to show.")] = 50,
-    everything: Annotated[bool, typer.Option("--all", help="Show every image.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Which dataset version, images and annotations made this model."""
-    use(as_json)
-    with open_client() as client:
-        head = client.why(model_id, limit=1)
-        rows = [row.to_dict() for row in islice(client.iter_lineage(model_id), None if everything else limit + 1)]
-    more = not everything and len(rows) > limit
-    rows = rows[:limit] if more else rows
-    model, dataset = head.get("model") or {}, head.get("dataset") or {}
-    whole = {"model": output.plain(model), "dataset": output.plain(dataset), "items": rows, "more": more}
-    if not as_json:
-        typer.echo(f"model    {model.get('name', '')} {model.get('version', '')}  {model.get('model_id', model_id)}")
-        typer.echo(f"dataset  {dataset.get('name', '')} {dataset.get('version', '')}  {dataset.get('digest', '')}")
-    for row in rows:
-        row["annotations"] = len(row.get("annotation_ids") or ())
-    note = "there are more images: --all shows every one" if more else f"{len(rows)} images"
-    output.table(whole, rows, ("uid", "split", "annotations", "object_name", "version_id"), note)
 
 
 @group.command("list")

@@ -14,12 +14,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON value and not
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Return only when the task is over.")]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait at most.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Rows of one page.")]
+Regions = Annotated[list[str] | None, typer.Option("--region", help="Only data of this region; repeatable.")]
+MaxSecurityLevel = Annotated[
+    str | None, typer.Option("--max-security-level", help="Only data up to this securityLevel, e.g. low.")
+]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="Where the last page ended.")]
 
 
 def use(as_json: bool) -> None:
     """Take over --json; every command begins with it."""
     output.mode.as_json = as_json
+
+
+def restriction(regions: list[str] | None, max_security_level: str | None) -> dict[str, Any] | None:
+    """The `residency` of a request, or None when neither option was given."""
+    found: dict[str, Any] = {"regions": regions} if regions else {}
+    if max_security_level is not None:
+        found["max_security_level"] = max_security_level
+    return found or None
 
 
 def json_argument(text: str, name: str) -> Any:

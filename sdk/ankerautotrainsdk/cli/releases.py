@@ -7,7 +7,18 @@ from typing import Annotated
 import typer
 
 from ankerautotrainsdk.cli import output
-from ankerautotrainsdk.cli.options import Cursor, Json, Limit, Timeout, Wait, object_argument, use
+from ankerautotrainsdk.cli.options import (
+    Cursor,
+    Json,
+    Limit,
+    MaxSecurityLevel,
+    Regions,
+    Timeout,
+    Wait,
+    object_argument,
+    restriction,
+    use,
+)
 from ankerautotrainsdk.cli.session import open_client
 
 releases = typer.Typer(help="Releases: list, current, approve, reject.", no_args_is_help=True)
@@ -23,6 +34,8 @@ def release(
         str | None,
         typer.Option("--gate", help="JSON object, or @file, e.g. '{\"min_primary\": 0.5}'; docs/evaluation.md."),
     ] = None,
+    region: Regions = None,
+    max_security_level: MaxSecurityLevel = None,
     wait: Annotated[
         bool | None, typer.Option("--wait/--no-wait", help="By default waits, unless approval is required.")
     ] = None,
@@ -40,6 +53,7 @@ def release(
             require_approval=require_approval or None,
             force=force or None,
             gate=wanted,
+            residency=restriction(region, max_security_level),
             wait=not require_approval if wait is None else wait,
             timeout_s=timeout,
         )

@@ -22,7 +22,9 @@ class DatasetCalls(TaskCalls):
         """Create a dataset version, in which annotations are collected.
 
         dataset_info: datasetName, datasetVersion, annotationType, modelType, versionType, annotationBy, bg, owner,
-        remark as in the document; beyond it, split: {"train","val","test"} shares and the attribute to keep together.
+        remark as in the document; beyond it, split: {"train", "val", "test", "group", "near_duplicates", "mode", …}, how
+        images are split and what stays together (docs/manifest.md#splits), and residency: {"regions": […],
+        "max_security_level": …}, the only data that may enter.
         Returns dataset_id. Raises Conflict when name and version are taken, InvalidInput.
         Cost: one call.  Source: SDK `create_dataset`.
         """

@@ -22,6 +22,7 @@ class ReleaseCalls(TaskCalls):
         require_approval: bool | None = None,
         force: bool | None = None,
         gate: Mapping[str, Any] | None = None,
+        residency: Mapping[str, Any] | None = None,
         wait: bool = False,
         timeout_s: float | None = None,
     ) -> Task:
@@ -31,11 +32,14 @@ class ReleaseCalls(TaskCalls):
         require_approval: hold until somebody approves (up to 7 days); force: publish although the gate says no.
         gate: {"margin", "max_class_drop", "min_primary", "slices", …} instead of the service's own thresholds;
         docs/evaluation.md has all fields.
+        residency: {"regions": […], "max_security_level": …}: refuse a model that saw other data; force does not help.
         wait: return only when it is decided. A release that needs approval waits for it. A refusal is an answer:
         result.published is False, and result.verdict.reasons says why. TaskFailed is for what could not be decided.
-        Raises NotFound, Conflict, GateRefused, Forbidden (scope `release`).
+        Raises NotFound, Conflict, GateRefused, ResidencyViolation, Forbidden (scope `release`).
         """
-        body = without_none(model_id=model_id, name=name, require_approval=require_approval, force=force, gate=gate)
+        body = without_none(
+            model_id=model_id, name=name, require_approval=require_approval, force=force, gate=gate, residency=residency
+        )
         return self._maybe_wait(Task(self._transport.post_keyed("/releases", body)), wait, timeout_s)
 
     def approve(self, release_id: str, comment: str | None = None) -> Record:

@@ -36,6 +36,7 @@ class Settings:
     training_instance: str = "ml.g5.xlarge"
     training_instances: int = 1
     processing_instance: str = "ml.m5.xlarge"
+    step_reduce_bytes: int = 1_000_000_000
     use_spot: bool = False
     job_role_arn: str = ""
     allow_anonymous: bool = False
@@ -46,8 +47,24 @@ class Settings:
     retrain_cooldown_seconds: int = 21_600
     model_package_group: str = ""
     orphan_after_days: int = 7
+    security_levels: str = "public,low,medium,high,secret"
+    data_regions: str = ""
+    max_security_level: str = ""
+    signing_secret: str = ""
     local_roots: str = ""
     local_url_hosts: str = ""
+
+    @property
+    def level_order(self) -> tuple[str, ...]:
+        """The words of securityLevel, the least protected first."""
+        return tuple(word.strip() for word in self.security_levels.split(",") if word.strip())
+
+    @property
+    def residency(self) -> dict[str, Any]:
+        """The restriction of the whole deployment, as domain/residency.py keeps one."""
+        regions = [name.strip() for name in self.data_regions.split(",") if name.strip()]
+        level = self.max_security_level
+        return ({"regions": regions} if regions else {}) | ({"max_security_level": level} if level else {})
 
     def machine_arn(self, machine: str) -> str:
         """The ARN of one of our state machines; `dataset_build` becomes `<prefix>-dataset-build`."""

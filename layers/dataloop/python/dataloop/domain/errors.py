@@ -8,6 +8,7 @@
     ├── IllegalTransition  the entity's state forbids it       (entity, id, current, wanted)
     ├── Unauthenticated    no key, unknown key, expired key
     ├── Forbidden          the key may not do this             (needed)
+    ├── ResidencyViolation a region or security level forbids  (what, reason)
     ├── GateRefused        a quality gate said no              (reasons)
     └── Unavailable        try again later                     (retry_after_s)
         └── Throttled
@@ -93,6 +94,15 @@ class Forbidden(DomainError):
     def __init__(self, needed: str) -> None:
         self.needed = needed
         super().__init__(f"this key lacks the scope {needed!r}")
+
+
+class ResidencyViolation(DomainError):
+    """A restriction of region or security level does not let it pass."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        self.what = what
+        self.reason = reason
+        super().__init__(f"{what} may not pass a restriction of residency: {reason}")
 
 
 class GateRefused(DomainError):

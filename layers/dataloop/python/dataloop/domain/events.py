@@ -82,6 +82,12 @@ class EventTypes:
     RELEASE_ROLLED_BACK: ClassVar = EventType(
         "ReleaseRolledBack", "releases", "The pointer went back.", {"release_id": "string", "name": "string"}
     )
+    RAW_DATA_ERASED: ClassVar = EventType(
+        "RawDataErased",
+        "data",
+        "Images were deleted for good: whoever keeps copies removes them.",
+        {"count": "integer", "deletion_id": "string", "uids": "array"},
+    )
     TASK_FAILED: ClassVar = EventType(
         "TaskFailed", "tasks", "A task ended in FAILED.", {"task_id": "string", "kind": "string"}
     )

@@ -6,8 +6,9 @@ A ring is one polygon as COCO writes it: [x1, y1, x2, y2, …], closed by itself
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from math import isnan
+from typing import Any, NamedTuple
 
 from dataloop.domain.errors import InvalidInput, LimitExceeded
 
@@ -26,8 +27,7 @@ MIN_POINTS = 3
 Point = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(NamedTuple):
     """left, top, width, height in 0..1 of the image; clipped says that pixels outside the image were cut off."""
 
     left: float
@@ -62,19 +62,24 @@ def _coordinate(value: object, field: str) -> float:
 
 def normalise(xyxy: Sequence[float], width: int, height: int) -> Box | None:
     """Pixels to fractions, clipped to the image; None when nothing of the box lies inside it."""
-    x1, y1 = max(0.0, xyxy[0]), max(0.0, xyxy[1])
-    x2, y2 = min(float(width), xyxy[2]), min(float(height), xyxy[3])
-    if x2 <= x1 or y2 <= y1:
-        return None
-    clipped = (x1, y1, x2, y2) != tuple(xyxy)
-    left, top = x1 / width, y1 / height
-    return Box(
-        round(left, DECIMALS),
-        round(top, DECIMALS),
+    x1, y1, x2, y2 = xyxy
+    is_inside = 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height
+    if not is_inside:
+        x1, y1, x2, y2 = max(0.0, x1), max(0.0, y1), min(float(width), x2), min(float(height), y2)
+        if x2 <= x1 or y2 <= y1:
+            return None
+    left, top, across, down = shares(x1, y1, x2, y2, width, height)
+    return Box(left, top, across, down, not is_inside)
+
+
+def shares(x1: float, y1: float, x2: float, y2: float, width: int, height: int) -> list[float]:
+    """left, top, width, height of a box inside an image, as shares of the image."""
+    return [
+        round((x1 + 0.0) / width, DECIMALS),  # + 0.0: no box begins at -0.0
+        round((y1 + 0.0) / height, DECIMALS),
         round((x2 - x1) / width, DECIMALS),
         round((y2 - y1) / height, DECIMALS),
-        clipped,
-    )
+    ]
 
 
 def check_polygons(values: Sequence[object], field: str) -> list[list[float]]:
@@ -103,18 +108,22 @@ def _check_ring(values: object, field: str) -> list[float]:
         raise InvalidInput(field, f"must hold pairs x, y, and has {len(values)} numbers")
     if len(values) < 2 * MIN_POINTS:
         raise InvalidInput(field, f"needs at least {MIN_POINTS} points, and has {len(values) // 2}")
-    return [_spelt_once(_coordinate(value, field)) for value in values]
+    if not _are_coordinates(values):
+        for value in values:
+            _coordinate(value, field)
+    return [whole if abs(value - (whole := round(value))) < SAME else value for value in values]
 
 
-def _spelt_once(value: float) -> float:
-    whole = round(value)
-    return whole if abs(value - whole) < SAME else value
+def _are_coordinates(values: Sequence[Any]) -> bool:
+    """The same question as `_coordinate`, for all values at once: outlines have millions. The sum is NaN if one is."""
+    is_numbers = {float, int}.issuperset(map(type, values))
+    return is_numbers and min(values) >= -FARTHEST and max(values) <= FARTHEST and not isnan(sum(values))
 
 
 def encloses_area(ring: Sequence[float]) -> bool:
     """False when all points lie on one line (or in one point): then every triangle with the first point is flat."""
     x0, y0 = ring[0], ring[1]
-    around = [(x - x0, y - y0) for x, y in _points(ring)]
+    around = ((x - x0, y - y0) for x, y in _points(ring))
     return any(x1 * y2 != x2 * y1 for (x1, y1), (x2, y2) in pairwise(around))
 
 
@@ -132,10 +141,13 @@ def normalise_rings(rings: Sequence[Sequence[float]], width: int, height: int) -
     """
     found, is_clipped = [], False
     for ring in rings:
-        points = [(float(x), float(y)) for x, y in _points(ring)]
-        if not all(0 <= x <= width and 0 <= y <= height for x, y in points):
-            points, is_clipped = _clip(points, width, height), True
-        shares = [value for x, y in points for value in (round(x / width, DECIMALS), round(y / height, DECIMALS))]
+        columns, rows = ring[::2], ring[1::2]
+        if not (min(columns) >= 0 and max(columns) <= width and min(rows) >= 0 and max(rows) <= height):
+            points = _clip([(float(x), float(y)) for x, y in _points(ring)], width, height)
+            columns, rows, is_clipped = [x for x, _ in points], [y for _, y in points], True
+        shares = [0.0] * (2 * len(columns))
+        shares[::2] = [round(x / width, DECIMALS) for x in columns]
+        shares[1::2] = [round(y / height, DECIMALS) for y in rows]
         if shares and encloses_area(shares):
             found.append(shares)
     return found, is_clipped

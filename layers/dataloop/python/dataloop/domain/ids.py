@@ -50,8 +50,20 @@ def annotation_id(
 
     What it supersedes is part of it: correcting B back to what A said is a new statement, not A again.
     """
-    replaced = [supersedes] if supersedes else []
-    return digest([sorted(set(data_ids)), type, labels, model, version, method, *replaced])[:24]
+    return digest(annotation_content(data_ids, type, labels, model, version, method, supersedes))[:24]
+
+
+def annotation_content(
+    data_ids: Sequence[str],
+    type: str,
+    labels: Sequence[Mapping[str, object]],
+    model: str,
+    version: str,
+    method: str,
+    supersedes: str | None = None,
+) -> list[object]:
+    """What an annotation's id is a digest of."""
+    return [sorted(set(data_ids)), type, labels, model, version, method, *([supersedes] if supersedes else [])]
 
 
 def storage_id(bucket: str, key: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from dataloop.domain.annotations import Annotation
-from dataloop.domain.canonical import canonical_json, digest
-from dataloop.domain.geometry import Box, extent_of, normalise, normalise_rings
+from dataloop.domain.canonical import digest
+from dataloop.domain.geometry import Box, extent_of, normalise, normalise_rings, shares
 from dataloop.domain.masks import extent_of_mask
 from dataloop.domain.raw_data import Location, RawData
-from dataloop.domain.splits import SplitPolicy, lookup
+from dataloop.domain.splits import lookup
 
-FORMAT = 1
+FORMAT = 2
 # What each label must carry to be of use to a type of annotation. A mask has a box, too: its extent.
 Needs = Literal["nothing", "box", "mask"]
 # How many ids a report spells out; the counts are always complete.
@@ -53,45 +53,35 @@ class JoinReport:
         return {"counts": self.counts, "examples": self.examples}
 
 
-def fragments(
-    annotation: Annotation, raws: Mapping[str, RawData], report: JoinReport, *, needs: Needs = "nothing"
-) -> Iterator[dict[str, Any]]:
-    """One fragment per image the annotation speaks of: the image's facts and this annotation's labels.
+def label_rows(
+    annotation_id: str,
+    labels: Iterable[Mapping[str, Any]],
+    size: tuple[int, int],
+    report: JoinReport,
+    needs: Needs = "nothing",
+) -> list[dict[str, Any]]:
+    """An annotation's labels as rows have them, boxes and masks in fractions of an image of this (width, height).
 
-    Notes in the report: missing_object (no sound object yet), not_an_image; clipped_box and clipped_mask (cut to the
-    image); dropped_box and dropped_mask (wholly outside it), wrong_mask_size (an RLE of another size than the image);
-    label_without_box, label_without_mask (where the annotation's type needs one).
+    Notes in the report: clipped_box and clipped_mask (cut to the image); dropped_box and dropped_mask (wholly outside
+    it), wrong_mask_size (an RLE of another size than the image); label_without_box, label_without_mask (where the
+    annotation's type needs one).
     """
-    for uid in annotation.data_ids:
-        raw = raws.get(uid)
-        if raw is None or raw.facts is None or not raw.is_usable:
-            report.note("missing_object", annotation.id)
-            continue
-        width, height = raw.facts.width, raw.facts.height
-        if raw.facts.type != "image" or not width or not height:
-            report.note("not_an_image", annotation.id)
-            continue
-        found = (_label_row(annotation.id, label, (width, height), report, needs) for label in annotation.labels)
-        labels = sorted((row for row in found if row is not None), key=canonical_json)
-        location = raw.location
-        assert location is not None  # is_usable says so
-        yield {
-            "uid": uid,
-            "image": image_row(raw),
-            "object": object_row(uid, location),
-            "annotation": {"id": annotation.id, "method": annotation.method, "labels": labels},
-            "supersedes": annotation.supersedes,
-            "meta": dict(raw.meta or {}),
-            "full": {
-                "type": annotation.type,
-                "labels": [dict(label) for label in annotation.labels],
-                "scope": list(annotation.scope),
-                "model_name": annotation.model_name,
-                "model_version": annotation.model_version,
-                "bg": annotation.bg,
-                "owner": annotation.owner,
-            },
-        }
+    width, height = size
+    rows = []
+    for label in labels:
+        sent = label.get("bbox_xyxy")
+        if sent is not None and needs != "mask" and label.get("segmentation") is None:
+            # Nearly all labels of most versions: a box inside the image, and nothing else.
+            x1, y1, x2, y2 = sent
+            if 0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height:
+                rows.append(
+                    {"box": shares(x1, y1, x2, y2, width, height), "label": str(label["label"]), "score": _score(label)}
+                )
+                continue
+        row = _label_row(annotation_id, label, size, report, needs)
+        if row is not None:
+            rows.append(row)
+    return rows
 
 
 def _label_row(
@@ -101,7 +91,6 @@ def _label_row(
 
     A mask that cannot be used is left out; the label stays where the box that was sent with it is enough.
     """
-    row = {"label": str(label["label"]), "box": None, "score": _score(label)}
     sent_mask, sent_box = label.get("segmentation"), label.get("bbox_xyxy")
     mask = {} if sent_mask is None else _mask_row(annotation_id, sent_mask, size, report)
     if mask and label.get("iscrowd"):
@@ -110,6 +99,7 @@ def _label_row(
         report.note("label_without_mask", annotation_id)
     if not mask and (needs == "mask" or (sent_mask is not None and sent_box is None)):
         return None
+    box = None
     if sent_box is not None:
         box = normalise(sent_box, *size)
         if box is None:
@@ -117,12 +107,13 @@ def _label_row(
             return None
         if box.clipped:
             report.note("clipped_box", annotation_id)
-        return row | {"box": box.as_list()} | mask
-    if mask:
-        return row | {"box": _extent(mask).as_list()} | mask
-    if needs == "box":
+    elif mask:
+        box = _extent(mask)
+    elif needs == "box":
         report.note("label_without_box", annotation_id)
-    return None if needs == "box" else row
+        return None
+    row = {"box": None if box is None else box.as_list(), "label": str(label["label"]), "score": _score(label)}
+    return row | mask if mask else row
 
 
 def _mask_row(annotation_id: str, sent: Any, size: tuple[int, int], report: JoinReport) -> dict[str, Any]:
@@ -155,7 +146,8 @@ def _extent(mask: Mapping[str, Any]) -> Box:
 
 def _score(label: Mapping[str, Any]) -> float | None:
     """Always a float: DynamoDB answers 1.0 as 1, a spilt body as 1.0, and both must give the same bytes."""
-    return None if label.get("score") is None else float(label["score"])
+    score = label.get("score")
+    return None if score is None else float(score)
 
 
 def image_row(raw: RawData) -> dict[str, Any]:
@@ -181,49 +173,43 @@ def object_row(uid: str, location: Location) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """One image of a version, merged from its fragments."""
-
-    split: str
-    row: dict[str, Any]
-    object: dict[str, Any]
-    item: dict[str, Any]
-    superseded: tuple[str, ...]
-
-
-def merge_fragments(parts: Iterable[Mapping[str, Any]], policy: SplitPolicy) -> ImageRow:
-    """Merge all fragments of one image. Superseded annotations drop out; order and repeats do not matter."""
-    by_id = {part["annotation"]["id"]: part for part in parts}
-    replaced = {part["supersedes"] for part in by_id.values() if part["supersedes"] in by_id}
-    if replaced >= by_id.keys():
-        replaced = set()  # they replace each other in a circle: nobody has the last word, so all of them stay
-    kept = [by_id[id] for id in sorted(by_id) if id not in replaced]
-    first = kept[0]
-    uid, image, meta = first["uid"], first["image"], first["meta"]
-    split, group = policy.split_of(uid, meta)
-    row = {
-        "uid": uid,
-        "sha256": image["sha256"],
-        "width": image["width"],
-        "height": image["height"],
-        "group": group,
-        "attributes": attributes_of(meta),
-        "annotations": [part["annotation"] for part in kept],
-    }
-    item = {
-        "file": {"uid": uid, "object": first["object"], "image": image, "meta": meta, "split": split},
-        "annotations": [{**part["annotation"], **part["full"], "data_id": uid} for part in kept],
-    }
-    return ImageRow(split, row, first["object"], item, tuple(sorted(replaced)))
-
-
 def attributes_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     """What of a file's metadata becomes a slice; what is missing or no plain value is left out."""
-    found = {name: lookup(meta, path) for name, path in ATTRIBUTES.items()}
-    return {name: value for name, value in found.items() if isinstance(value, str | int | float)}
+    found = {}
+    for name, path in ATTRIBUTES.items():
+        value = lookup(meta, path)
+        if isinstance(value, (str, int, float)):
+            found[name] = value
+    return found
 
 
-def version_digest(file_digests: Mapping[str, str], labels: Iterable[str]) -> str:
-    """The digest of a dataset version: over the digests of its split files and its label map."""
-    return digest({"format": FORMAT, "files": dict(file_digests), "labels": list(labels)})
+class RowsDigest:
+    """The digest of one split: SHA-256 over the digests of its rows, in uid order.
+
+    A row that was deleted still counts with the digest that its tombstone kept, so a version's digest can be checked
+    for ever, and nothing of the row has to stay for it.
+    """
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256()
+
+    def add_row(self, line: bytes) -> None:
+        """line: the row's canonical JSON without the line's end."""
+        self._hasher.update(hashlib.sha256(line).digest())
+
+    def add_deleted(self, row_sha256: str) -> None:
+        """row_sha256: 64 hex characters, as the tombstone has them."""
+        self._hasher.update(bytes.fromhex(row_sha256))
+
+    def hexdigest(self) -> str:
+        return self._hasher.hexdigest()
+
+
+def version_digest(rows: Mapping[str, str], labels: Iterable[str]) -> str:
+    """The digest of a dataset version of format 2: over its splits' row digests and its label map."""
+    return digest({"format": FORMAT, "rows": dict(rows), "labels": list(labels)})
+
+
+def version_digest_1(files: Mapping[str, str], labels: Iterable[str]) -> str:
+    """The digest of a version of format 1: over the SHA-256 of its split files and its label map."""
+    return digest({"format": 1, "files": dict(files), "labels": list(labels)})

@@ -9,7 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One trained model. `dataset` names the version (id, name, version, digest) it learnt from: the root of lineage."""
+    """One trained model. `dataset` names the version (id, name, version, digest) it learnt from: the root of lineage.
+
+    holdings: the regions and security levels of all images it and its parents saw (domain/residency.py).
+    touched_by: deletions of images that it learnt from or was judged by: {"deletion_id", "how", "splits", "at"}.
+    """
 
     tenant: str
     id: str
@@ -31,6 +35,8 @@ class Model:
     model_package_arn: str | None = None
     parent_model_id: str | None = None
     updated_at: str | None = None
+    holdings: Mapping[str, Any] = field(default_factory=dict)
+    touched_by: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A model offered under a release name, with the verdict of its gate."""
+    """A model offered under a release name, with the verdict of its gate. residency: what its model may have seen.
+
+    touched_by: as of its model.
+    """
 
     tenant: str
     id: str
@@ -66,6 +75,8 @@ class Release:
     comment: str = ""
     previous_release_id: str | None = None
     updated_at: str | None = None
+    residency: Mapping[str, Any] = field(default_factory=dict)
+    touched_by: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

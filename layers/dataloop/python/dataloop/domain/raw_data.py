@@ -12,7 +12,10 @@ SEQUENCER_DIGITS = 40
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where the bytes lie. `from_bucket` is True for files that no client announced (put straight into the bucket)."""
+    """Where the bytes lie. `from_bucket` is True for files that no client announced (put straight into the bucket).
+
+    modified: when S3 took the bytes (whole seconds); records of earlier releases have none, which is before any erasure.
+    """
 
     bucket: str
     key: str
@@ -21,11 +24,16 @@ class Location:
     size_bytes: int
     from_bucket: bool = False
     is_removed: bool = False
+    modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFacts:
-    """What the bytes themselves say: equal for every copy of the content."""
+    """What the bytes themselves say: equal for every copy of the content.
+
+    phash: 16 hex digits of the perceptual hash (domain/perceptual_hash.py); None for what is no picture, or was too
+    large to decode, or was registered before there were hashes.
+    """
 
     sha256: str
     size_bytes: int
@@ -33,6 +41,7 @@ class ObjectFacts:
     width: int | None = None
     height: int | None = None
     rejected: str | None = None
+    phash: str | None = None
 
     @property
     def type(self) -> str:
@@ -43,7 +52,11 @@ class ObjectFacts:
 
 @dataclass(frozen=True, slots=True)
 class RawData:
-    """Both halves of a record; either may be missing."""
+    """Both halves of a record; either may be missing. hints: what an imported label file says of it ({"split": …}).
+
+    erased_at: when a deletion took it; reopened_at: when somebody uploaded the same content after that, which is a new
+    decision. Only bytes that came after the erasure count from then on (docs/deletion.md).
+    """
 
     tenant: str
     uid: str
@@ -52,11 +65,36 @@ class RawData:
     meta: Mapping[str, Any] | None = None
     meta_at: str | None = None
     first_seen: str | None = None
+    last_seen: str | None = None
     orphaned_at: str | None = None
+    hints: Mapping[str, Any] | None = None
+    erased_at: str | None = None
+    deletion_id: str | None = None
+    reopened_at: str | None = None
+
+    @property
+    def is_erased(self) -> bool:
+        return self.erased_at is not None and (self.reopened_at is None or self.reopened_at <= self.erased_at)
+
+    @property
+    def described(self) -> Mapping[str, Any]:
+        """The metadata, with an imported file's split as `extra.split` where the client named none."""
+        meta = dict(self.meta or {})
+        split, extra = (self.hints or {}).get("split"), meta.get("extra") or {}
+        if split is None or not isinstance(extra, Mapping) or extra.get("split") not in (None, ""):
+            return meta
+        return meta | {"extra": {**extra, "split": split}}
 
     @property
     def live_locations(self) -> tuple[Location, ...]:
-        return tuple(sorted((at for at in self.locations if not at.is_removed), key=lambda at: (at.bucket, at.key)))
+        """Where the bytes can be read, in name order. What a deletion is about to remove does not count."""
+        if self.is_erased:
+            return ()
+        live = (at for at in self.locations if not at.is_removed and self.is_after_erasure(at))
+        return tuple(sorted(live, key=lambda at: (at.bucket, at.key)))
+
+    def is_after_erasure(self, at: Location) -> bool:
+        return self.erased_at is None or at.modified > self.erased_at
 
     @property
     def location(self) -> Location | None:
@@ -66,7 +104,10 @@ class RawData:
 
     @property
     def status(self) -> str:
-        """AWAITING_OBJECT | AWAITING_METADATA | REGISTERED | REJECTED | ORPHANED | DELETED, derived from the halves."""
+        """AWAITING_OBJECT | AWAITING_METADATA | REGISTERED | REJECTED | ORPHANED | DELETED | ERASED, derived from the
+        halves."""
+        if self.is_erased:
+            return "ERASED"
         if self.facts is None:
             return "ORPHANED" if self.orphaned_at else "AWAITING_OBJECT"
         if self.facts.rejected:
@@ -110,3 +151,8 @@ def is_key(key: str) -> bool:
 def is_annotation_file(object_name: str) -> bool:
     """Annotation files are dropped under annotations/ (issue: the loop, 4)."""
     return object_name.startswith("annotations/")
+
+
+def is_import_source(object_name: str) -> bool:
+    """Label files under imports/ wait for a client's request: they are no raw data, and nobody imports them unasked."""
+    return object_name.startswith("imports/")

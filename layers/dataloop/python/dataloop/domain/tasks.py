@@ -21,12 +21,14 @@ MACHINES = {
     "sensitivity": "analysis",
     "release": "release",
     "loop": "retrain_loop",
+    "import": "dataset_import",
     "export_dataset": "dataset_files",
     "diff": "dataset_files",
+    "query": "dataset_files",
+    "verify": "dataset_files",
     "delete": "erasure",
 }
-# `import` runs inside the function that heard of the file.
-KINDS = (*MACHINES, "import")
+KINDS = tuple(MACHINES)
 TERMINAL = tuple(state for state in transitions.TASK if transitions.is_terminal(transitions.TASK, state))
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+DATASET: Final[dict[str, frozenset[str]]] = {
+    "ACTIVE": frozenset({"DELETING"}),
+    "DELETING": frozenset({"DELETED"}),
+    "DELETED": frozenset(),
+}
+
 DATASET_VERSION: Final[dict[str, frozenset[str]]] = {
-    "DRAFT": frozenset({"BUILDING"}),
+    "DRAFT": frozenset({"BUILDING", "DELETING"}),
     "BUILDING": frozenset({"READY", "FAILED"}),
     "FAILED": frozenset({"BUILDING", "DELETING"}),
     "READY": frozenset({"DELETING"}),

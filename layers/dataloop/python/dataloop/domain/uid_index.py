@@ -35,3 +35,11 @@ def holds(block: bytes, uid: str) -> bool:
     wanted = bytes.fromhex(uid)
     at = bisect_left(range(len(block) // 16), wanted, key=lambda index: block[index * 16 : index * 16 + 16])
     return block[at * 16 : at * 16 + 16] == wanted
+
+
+def share_before(table: bytes, start: int, block: bytes, uid: str) -> float:
+    """Which share of all uids comes before this one, from 0 to 1. start, block: as block_of said and what lies there."""
+    total = struct.unpack(">256I", table[:FANOUT_BYTES])[-1]
+    wanted = bytes.fromhex(uid)
+    at = bisect_left(range(len(block) // 16), wanted, key=lambda index: block[index * 16 : index * 16 + 16])
+    return ((start - FANOUT_BYTES) // 16 + at) / total if total else 0.0

@@ -69,3 +69,7 @@ class Clients:
     @cached_property
     def sagemaker(self) -> Any:
         return self._make("sagemaker")
+
+    @cached_property
+    def secrets(self) -> Any:
+        return self._make("secretsmanager")

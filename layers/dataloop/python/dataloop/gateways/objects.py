@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -13,15 +14,20 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from dataloop.domain.errors import NotFound, Unavailable
+from dataloop.domain.times import to_text
 
 # Links live for minutes (design §9).
 LINK_SECONDS = 900
+DELETE_AT_ONCE = 1000  # S3: DeleteObjects takes 1,000 keys
 MISSING = {"NoSuchKey", "NoSuchVersion", "404", "NotFound", "MethodNotAllowed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What S3 says of one object version. sha256 is the checksum S3 verified over the whole object, in hex, if any."""
+    """What S3 says of one object version. sha256 is the checksum S3 verified over the whole object, in hex, if any.
+
+    modified: when S3 took it, as our time text; S3 tells whole seconds.
+    """
 
     key: str
     version_id: str
@@ -29,6 +35,7 @@ class Stored:
     metadata: Mapping[str, str]
     sha256: str | None = None
     content_type: str = ""
+    modified: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,20 @@ class Bucket:
         except BotoCoreError as error:
             raise Unavailable(f"S3 copy of {source_key}: {error}") from error
 
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; in a versioned bucket their bytes stay behind a marker until the bucket's rule expires them.
+
+        What is not there is no error. One call per 1,000. Raises Unavailable.
+        """
+        rest = iter(keys)
+        while chunk := [{"Key": key} for key in islice(rest, DELETE_AT_ONCE)]:
+            try:
+                answer = self._client.delete_objects(Bucket=self.name, Delete={"Objects": chunk, "Quiet": True})
+            except (ClientError, BotoCoreError) as error:
+                raise Unavailable(f"S3 deletion: {error}") from error
+            if answer.get("Errors"):
+                raise Unavailable(f"S3 deletion of {answer['Errors'][0]['Key']}: {answer['Errors'][0]['Code']}")
+
     def keys(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Keys and sizes below a prefix, in key order; one call per 1,000."""
         for page in self._pages("list_objects_v2", Prefix=prefix):
@@ -209,6 +230,7 @@ def _stored(key: str, answer: Mapping[str, Any]) -> Stored:
         metadata=answer.get("Metadata", {}),
         sha256=_hex(checksum) if checksum and is_whole else None,
         content_type=answer.get("ContentType", ""),
+        modified=to_text(answer["LastModified"]) if "LastModified" in answer else "",
     )
 
 

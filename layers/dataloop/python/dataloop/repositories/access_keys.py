@@ -52,4 +52,4 @@ class AccessKeyRepository:
 
 
 def _key(item: Item) -> AccessKey:
-    return from_item(AccessKey, item, scopes=tuple(item["scopes"]))
+    return from_item(AccessKey, item, scopes=tuple(item["scopes"]), projects=tuple(item.get("projects", ())))

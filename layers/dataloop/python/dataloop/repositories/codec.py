@@ -49,10 +49,12 @@ def _number(value: float) -> str:
 def decode(attribute: Mapping[str, Any]) -> Any:
     """The inverse of `encode`."""
     ((kind, value),) = attribute.items()
+    if kind == "S":  # first: most attributes are texts
+        return value
     if kind == "N":
         return int(value) if value.lstrip("-").isdigit() else float(value)
     if kind == "M":
-        return {name: decode(entry) for name, entry in value.items()}
+        return decode_item(value)
     if kind == "L":
         return [decode(entry) for entry in value]
     if kind == "NULL":
@@ -68,4 +70,4 @@ def encode_item(item: Mapping[str, Any]) -> Attributes:
 
 
 def decode_item(attributes: Mapping[str, Mapping[str, Any]]) -> Item:
-    return {name: decode(value) for name, value in attributes.items()}
+    return {name: value["S"] if "S" in value else decode(value) for name, value in attributes.items()}

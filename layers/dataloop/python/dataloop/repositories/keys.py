@@ -19,6 +19,11 @@ def raw_day(tenant: str, day: str, shard: str) -> str:
     return f"{tenant}|RAW#{day}#{shard}"
 
 
+def raw_days(tenant: str) -> str:
+    """The partition that lists the days with raw data."""
+    return f"{tenant}|RAWDAYS"
+
+
 def raw_waiting(tenant: str, day: str) -> str:
     """GSI1 partition of metadata whose object has not come, by the day the metadata came."""
     return f"{tenant}|RAWMETA#{day}"
@@ -33,6 +38,20 @@ def edge(annotation_id: str) -> str:
     return f"ANN#{annotation_id}"
 
 
+def label(tenant: str, name: str, uid: str) -> str:
+    """The files that carry a label, 16 ways by the first digit of the uid: together they are sorted by uid."""
+    return f"{tenant}|LBL#{uid[0]}#{name}"
+
+
+def query(tenant: str, query_id: str) -> str:
+    return f"{tenant}|QUERY#{query_id}"
+
+
+def queries(tenant: str) -> str:
+    """GSI1 partition of all saved queries."""
+    return f"{tenant}|QUERY"
+
+
 def dataset(tenant: str, dataset_id: str) -> str:
     return f"{tenant}|DS#{dataset_id}"
 
@@ -40,6 +59,11 @@ def dataset(tenant: str, dataset_id: str) -> str:
 def datasets(tenant: str) -> str:
     """GSI1 partition of all datasets."""
     return f"{tenant}|DS"
+
+
+def leaving(tenant: str) -> str:
+    """GSI1 partition of the datasets and versions that are being deleted: what a sweep finishes."""
+    return f"{tenant}|LEAVING"
 
 
 def version(tenant: str, version_id: str) -> str:
@@ -53,6 +77,11 @@ def versions(tenant: str) -> str:
 
 def segment(segment_id: str) -> str:
     return f"SEG#{segment_id}"
+
+
+def user(version_id: str) -> str:
+    """Sort key, below a version's partition, of another version that uses its files of annotation ids."""
+    return f"USE#{version_id}"
 
 
 def unique(tenant: str, kind: str, *names: str) -> str:
@@ -123,6 +152,29 @@ def loops(tenant: str) -> str:
 def decision(created_at: str, task_id: str, kind: str) -> str:
     """Sort key, below a loop's partition, of one recorded decision: a run makes several, perhaps in one millisecond."""
     return f"RUN#{created_at}#{task_id}#{kind}"
+
+
+def deletion(tenant: str, deletion_id: str) -> str:
+    return f"{tenant}|DEL#{deletion_id}"
+
+
+def deletions(tenant: str) -> str:
+    """GSI1 partition of all deletions."""
+    return f"{tenant}|DEL"
+
+
+def retention(tenant: str, policy_id: str) -> str:
+    return f"{tenant}|RETENTION#{policy_id}"
+
+
+def retentions(tenant: str) -> str:
+    """GSI1 partition of all retention policies."""
+    return f"{tenant}|RETENTION"
+
+
+def retention_run(at: str) -> str:
+    """Sort key, below a retention policy's partition, of one run of it."""
+    return f"RUN#{at}"
 
 
 def lock(tenant: str, what: str) -> str:

@@ -7,7 +7,7 @@ from dataloop.domain.errors import NotFound
 from dataloop.domain.models import Evaluation, Model
 from dataloop.repositories import keys, lifecycle
 from dataloop.repositories.codec import Item
-from dataloop.repositories.entities import from_item, to_item
+from dataloop.repositories.entities import from_item, to_item, touches_of
 from dataloop.repositories.table import Table
 
 
@@ -32,10 +32,15 @@ class ModelRepository:
 
     def get(self, tenant: str, model_id: str) -> Model:
         """S. Raises NotFound. 1 call."""
-        item = self._table.get(keys.model(tenant, model_id))
-        if item is None:
+        found = self.find(tenant, model_id)
+        if found is None:
             raise NotFound("model", model_id)
-        return _model(item)
+        return found
+
+    def find(self, tenant: str, model_id: str) -> Model | None:
+        """S. 1 call."""
+        item = self._table.get(keys.model(tenant, model_id))
+        return _model(item) if item else None
 
     def move(self, model: Model, status: str, at: str, **changes: object) -> Model:
         """Change the status as the transitions allow. Raises IllegalTransition; being there already is no error."""
@@ -74,4 +79,10 @@ class ModelRepository:
 
 
 def _model(item: Item) -> Model:
-    return from_item(Model, item, labels=tuple(item.get("labels", ())), artifacts=tuple(item.get("artifacts", ())))
+    return from_item(
+        Model,
+        item,
+        labels=tuple(item.get("labels", ())),
+        artifacts=tuple(item.get("artifacts", ())),
+        touched_by=touches_of(item),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dataloop.domain.errors import InvalidInput
+from dataloop.domain.errors import IllegalTransition, InvalidInput
 from dataloop.domain.ids import location_hash
 from dataloop.domain.raw_data import Location, ObjectFacts, RawData
 from dataloop.domain.times import day_of
@@ -14,7 +14,7 @@ from dataloop.repositories.codec import Item
 from dataloop.repositories.entities import from_item
 from dataloop.repositories.table import ConditionFailed, Table
 
-_FACTS = ("sha256", "size_bytes", "media_type", "width", "height", "rejected")
+_FACTS = ("sha256", "size_bytes", "media_type", "width", "height", "rejected", "phash")
 
 
 class RawDataRepository:
@@ -22,62 +22,122 @@ class RawDataRepository:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._noted: set[tuple[str, str]] = set()
 
     def put_object_half(self, tenant: str, uid: str, facts: ObjectFacts, location: Location, seen_at: str) -> bool:
         """Write what the bytes say and where they lie. True when something changed.
 
         A location only moves forward: an event that is not newer than the stored one for the same (bucket, key)
         changes nothing, so duplicates and late events are free.
-        Cost: 1 call, 2 WRU (item and day index).
+        Raises IllegalTransition for bytes older than the erasure of this content.
+        Cost: 1 call, 2 WRU (item and day index); 1 call more for the first of a process, tenant and day, and for content
+        that was erased once.
         """
-        attribute = f"loc_{location_hash(location.bucket, location.key)}"
-        is_unknown = f"attribute_not_exists(#{attribute})"
-        is_newer = f"#{attribute}.#seq < :seq"
+        self._note_day(tenant, day_of(seen_at))
+        attribute = location_attribute(location)
+        changes = {
+            attribute: location_item(location),
+            "tenant": tenant,
+            "uid": uid,
+            "g1pk": keys.day_partition(tenant, seen_at, uid),
+            "g1sk": f"{seen_at}#{uid}",
+            **{name: getattr(facts, name) for name in _FACTS if getattr(facts, name) is not None},
+        }
+        first = {"seen_at": seen_at}
+        is_new = f"(attribute_not_exists(#{attribute}) OR #{attribute}.#seq < :seq)"
+        pk, seq = keys.raw(tenant, uid), location.sequencer
         try:
-            self._table.update(
-                keys.raw(tenant, uid),
-                set={
-                    attribute: _location_to_item(location),
-                    "tenant": tenant,
-                    "uid": uid,
-                    "g1pk": keys.day_partition(tenant, seen_at, uid),
-                    "g1sk": f"{seen_at}#{uid}",
-                    **{name: getattr(facts, name) for name in _FACTS if getattr(facts, name) is not None},
-                },
-                set_if_absent={"seen_at": seen_at},
-                condition=f"{is_unknown} OR {is_newer}",
-                seq=location.sequencer,
-            )
+            condition = f"{is_new} AND attribute_not_exists(#erased_at)"
+            self._table.update(pk, set=changes, set_if_absent=first, condition=condition, seq=seq)
+        except ConditionFailed as lost:
+            if "erased_at" not in lost.item:
+                return False
+        else:
+            return True
+        # It was erased once: bytes that came after that are a new decision, older ones are not.
+        changes |= {"reopened_at": location.modified, "reopened_by": f"{attribute}#{seq}"}
+        condition, times = f"{is_new} AND #erased_at < :modified", {"modified": location.modified}
+        try:
+            self._table.update(pk, set=changes, set_if_absent=first, condition=condition, seq=seq, **times)
+        except ConditionFailed as lost:
+            if lost.item["erased_at"] >= location.modified:
+                raise IllegalTransition("raw data", uid, "ERASED", "registering an older copy") from lost
+            return False
+        return True
+
+    def _note_day(self, tenant: str, day: str) -> None:
+        """Before the first record of a day: whoever looks for records must know the days that have some."""
+        if (tenant, day) not in self._noted:
+            self._table.put({"pk": keys.raw_days(tenant), "sk": day})
+            self._noted.add((tenant, day))
+
+    def days(self, tenant: str) -> list[str]:
+        """S. Every day (yyyymmdd) on which a file of the tenant came, ascending. 1 call."""
+        return [item["sk"] for item in self._table.query_all(keys.raw_days(tenant), consistent=True)]
+
+    def put_phash(self, tenant: str, uid: str, phash: str) -> bool:
+        """Add the perceptual hash that an older record lacks. True when something changed. Cost: 1 call, 2 WRU."""
+        condition = "attribute_exists(#sha256) AND attribute_not_exists(#phash) AND attribute_not_exists(#erased_at)"
+        try:
+            self._table.update(keys.raw(tenant, uid), set={"phash": phash}, condition=condition)
         except ConditionFailed:
             return False
         return True
 
     def put_metadata_half(self, tenant: str, uid: str, meta: Mapping[str, Any], at: str) -> RawData:
-        """Write what the client says. The last statement counts. Cost: 1 call, 1–2 WRU.
+        """Write what the client says. The last statement counts. Raises IllegalTransition for erased content.
+
+        Cost: 1 call, 1–2 WRU.
 
         While no object half exists the item is listed under the day its metadata came, so that a sweep finds it.
         """
-        item = self._table.update(
-            keys.raw(tenant, uid),
-            set={"tenant": tenant, "uid": uid, "meta": dict(meta), "meta_at": at},
-            set_if_absent={"g1pk": keys.raw_waiting(tenant, day_of(at)), "g1sk": f"{at}#{uid}", "seen_at": at},
-            remove=("orphaned_at",),
-        )
-        return _from_item(item)
+        try:
+            item = self._table.update(
+                keys.raw(tenant, uid),
+                set={"tenant": tenant, "uid": uid, "meta": dict(meta), "meta_at": at},
+                set_if_absent={"g1pk": keys.raw_waiting(tenant, day_of(at)), "g1sk": f"{at}#{uid}", "seen_at": at},
+                remove=("orphaned_at",),
+                condition="attribute_not_exists(#erased_at) OR #reopened_at > #erased_at",
+            )
+        except ConditionFailed as lost:
+            raise IllegalTransition("raw data", uid, "ERASED", "describing it: upload the file again first") from lost
+        return raw_data_of(item)
+
+    def put_hints(self, tenant: str, uid: str, hints: Mapping[str, Any]) -> None:
+        """Write what an imported label file says of the image; metadata stays as it is. Cost: 1 call, 1–2 WRU."""
+        changes = {"tenant": tenant, "uid": uid, "hints": dict(hints)}
+        condition = "attribute_not_exists(#erased_at) OR #reopened_at > #erased_at"
+        try:
+            self._table.update(keys.raw(tenant, uid), set=changes, condition=condition)
+        except ConditionFailed:
+            return  # erased: nothing is said of it any more
 
     def remove_location(self, tenant: str, uid: str, location: Location) -> bool:
         """Mark a location as removed, unless a newer event is already there. True when something changed."""
-        attribute = f"loc_{location_hash(location.bucket, location.key)}"
+        attribute = location_attribute(location)
         try:
             self._table.update(
                 keys.raw(tenant, uid),
-                set={attribute: _location_to_item(location)},
-                condition=f"attribute_exists(#pk) AND (attribute_not_exists(#{attribute}) OR #{attribute}.#seq < :seq)",
+                set={attribute: location_item(location)},
+                condition="attribute_exists(#pk) AND (attribute_not_exists(#erased_at) OR #reopened_at > #erased_at)"
+                f" AND (attribute_not_exists(#{attribute}) OR #{attribute}.#seq < :seq)",
                 seq=location.sequencer,
             )
         except ConditionFailed:
             return False
         return True
+
+    def reopen(self, tenant: str, uid: str, at: str) -> None:
+        """Somebody is about to upload erased content again: its metadata and labels are welcome. 1 call."""
+        try:
+            self._table.update(
+                keys.raw(tenant, uid),
+                set={"reopened_at": at, "reopened_by": at},
+                condition="#erased_at < :at AND (attribute_not_exists(#reopened_at) OR #reopened_at < #erased_at)",
+                at=at,
+            )
+        except ConditionFailed:
+            return
 
     def mark_orphaned(self, tenant: str, uid: str, at: str) -> None:
         """Say that a metadata half waited too long for its object; the object's arrival still completes it."""
@@ -93,12 +153,12 @@ class RawDataRepository:
     def get(self, tenant: str, uid: str) -> RawData | None:
         """S. 1 call."""
         item = self._table.get(keys.raw(tenant, uid))
-        return _from_item(item) if item else None
+        return raw_data_of(item) if item else None
 
     def get_many(self, tenant: str, uids: Iterable[str], *, consistent: bool = False) -> dict[str, RawData]:
         """By uid, the existing ones. 1 call per 100."""
         items = self._table.get_many(((keys.raw(tenant, uid), keys.ROOT) for uid in uids), consistent=consistent)
-        return {raw.uid: raw for raw in map(_from_item, items)}
+        return {raw.uid: raw for raw in map(raw_data_of, items)}
 
     def annotation_ids(self, tenant: str, uid: str) -> list[str]:
         """S. The ids of the annotations that speak of this content, sorted."""
@@ -115,7 +175,7 @@ class RawDataRepository:
             page = self._table.query(
                 keys.raw_day(tenant, day, digit), index=keys.BY_TIME, limit=limit - len(found), cursor=inner
             )
-            found.extend(map(_from_item, page.items))
+            found.extend(map(raw_data_of, page.items))
             if page.cursor:
                 return found, digit + page.cursor
             inner = None
@@ -127,10 +187,16 @@ class RawDataRepository:
     def waiting(self, tenant: str, day: str) -> Iterator[RawData]:
         """E. Metadata halves of one day that still have no object."""
         items = self._table.query_all(keys.raw_waiting(tenant, day), index=keys.BY_TIME)
-        return (raw for raw in map(_from_item, items) if raw.facts is None)
+        return (raw for raw in map(raw_data_of, items) if raw.facts is None)
 
 
-def _location_to_item(location: Location) -> dict[str, Any]:
+def location_attribute(location: Location) -> str:
+    """The attribute of a record that holds this place."""
+    return f"loc_{location_hash(location.bucket, location.key)}"
+
+
+def location_item(location: Location) -> dict[str, Any]:
+    """A place as an attribute holds it."""
     return {
         "b": location.bucket,
         "k": location.key,
@@ -139,10 +205,12 @@ def _location_to_item(location: Location) -> dict[str, Any]:
         "n": location.size_bytes,
         "direct": location.from_bucket,
         "gone": location.is_removed,
+        "m": location.modified,
     }
 
 
-def _from_item(item: Item) -> RawData:
+def raw_data_of(item: Item) -> RawData:
+    """The record of an item."""
     locations = tuple(
         Location(
             bucket=value["b"],
@@ -152,9 +220,9 @@ def _from_item(item: Item) -> RawData:
             size_bytes=value["n"],
             from_bucket=value.get("direct", False),
             is_removed=value.get("gone", False),
+            modified=value.get("m", ""),
         )
-        for name, value in sorted(item.items())
-        if name.startswith("loc_")
+        for value in (item[name] for name in sorted([name for name in item if name.startswith("loc_")]))
     )
     facts = from_item(ObjectFacts, item) if "sha256" in item else None
     return RawData(
@@ -165,5 +233,10 @@ def _from_item(item: Item) -> RawData:
         meta=item.get("meta"),
         meta_at=item.get("meta_at"),
         first_seen=item.get("seen_at"),
+        last_seen=item["g1sk"].partition("#")[0] if facts and "g1sk" in item else None,
         orphaned_at=item.get("orphaned_at"),
+        erased_at=item.get("erased_at"),
+        deletion_id=item.get("deletion_id"),
+        reopened_at=item.get("reopened_at"),
+        hints=item.get("hints"),
     )

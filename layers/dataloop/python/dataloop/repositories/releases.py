@@ -6,7 +6,8 @@ from dataloop.domain import transitions
 from dataloop.domain.errors import IllegalTransition, NotFound
 from dataloop.domain.models import Release, ReleasePointer
 from dataloop.repositories import keys, lifecycle
-from dataloop.repositories.entities import from_item, to_item
+from dataloop.repositories.codec import Item
+from dataloop.repositories.entities import from_item, to_item, touches_of
 from dataloop.repositories.table import ConditionFailed, Table
 
 
@@ -27,20 +28,20 @@ class ReleaseRepository:
             g2pk=keys.releases_of(release.tenant, release.model_id),
             g2sk=f"REL#{release.created_at}",
         )
-        return from_item(Release, lifecycle.create(self._table, item))
+        return _release(lifecycle.create(self._table, item))
 
     def get(self, tenant: str, release_id: str) -> Release:
         """S. Raises NotFound. 1 call."""
         item = self._table.get(keys.release(tenant, release_id))
         if item is None:
             raise NotFound("release", release_id)
-        return from_item(Release, item)
+        return _release(item)
 
     def move(self, release: Release, status: str, at: str, **changes: object) -> Release:
         """Change the status as the transitions allow. Raises IllegalTransition; being there already is no error."""
         pk, changed = keys.release(release.tenant, release.id), {"updated_at": at} | changes
         entity = ("release", release.id)
-        return from_item(Release, lifecycle.move(self._table, pk, entity, transitions.RELEASE, status, changed))
+        return _release(lifecycle.move(self._table, pk, entity, transitions.RELEASE, status, changed))
 
     def note(self, release: Release, at: str, **changes: object) -> Release:
         """Change fields other than the status. Raises NotFound."""
@@ -52,7 +53,7 @@ class ReleaseRepository:
             )
         except ConditionFailed as lost:
             raise NotFound("release", release.id) from lost
-        return from_item(Release, item)
+        return _release(item)
 
     def page(
         self, tenant: str, *, limit: int, cursor: str | None, name: str | None = None
@@ -63,7 +64,7 @@ class ReleaseRepository:
             page = self._table.query(
                 keys.releases(tenant), index=keys.BY_TIME, limit=limit - len(found), newest_first=True, cursor=cursor
             )
-            releases = (from_item(Release, item) for item in page.items)
+            releases = (_release(item) for item in page.items)
             found += [release for release in releases if name in (None, release.name)]
             cursor = page.cursor
             if cursor is None or len(found) >= limit:
@@ -72,7 +73,7 @@ class ReleaseRepository:
     def of_model(self, tenant: str, model_id: str) -> list[Release]:
         """E. The releases of one model."""
         items = self._table.query_all(keys.releases_of(tenant, model_id), index=keys.BY_PARENT)
-        return [from_item(Release, item) for item in items]
+        return [_release(item) for item in items]
 
     def pointer(self, tenant: str, name: str) -> ReleasePointer | None:
         """S. What the name stands for now. 1 call."""
@@ -109,3 +110,7 @@ class ReleaseRepository:
             )
         except ConditionFailed as lost:
             raise IllegalTransition("release pointer", pointer.name, "at another revision", "removing") from lost
+
+
+def _release(item: Item) -> Release:
+    return from_item(Release, item, touched_by=touches_of(item))

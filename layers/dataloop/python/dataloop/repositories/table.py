@@ -166,7 +166,7 @@ class Table:
         condition: str | None = None,
         **values: object,
     ) -> Write:
-        """Describe one operation of a transaction; kind is Put, Update or ConditionCheck."""
+        """Describe one operation of a transaction; kind is Put, Update, Delete or ConditionCheck (the last two by pk, sk)."""
         if kind == "Put":
             assert item is not None
             request = self._put_request(item, condition, values)
@@ -212,14 +212,21 @@ class Table:
         newest_first: bool = False,
         cursor: str | None = None,
         consistent: bool = False,
+        after: str | None = None,
     ) -> Page:
-        """One page of a partition, in sort key order. Index reads are always eventual. 0.5 RRU per 4 KB read."""
+        """One page of a partition, in sort key order. Index reads are always eventual. 0.5 RRU per 4 KB read.
+
+        prefix, after: only sort keys that begin with the one, or come behind the other; not both.
+        """
         pk_name, sk_name = {None: ("pk", "sk"), "by_time": ("g1pk", "g1sk"), "by_parent": ("g2pk", "g2sk")}[index]
         expression = _Expression(values={":pk": pk})
         condition = expression.use(f"#{pk_name} = :pk")
         if prefix is not None:
             condition += " AND " + expression.use(f"begins_with(#{sk_name}, :prefix)")
             expression.values[":prefix"] = prefix
+        if after is not None:
+            condition += " AND " + expression.use(f"#{sk_name} > :after")
+            expression.values[":after"] = after
         request: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": condition,

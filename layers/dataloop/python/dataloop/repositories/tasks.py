@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dataloop.domain import transitions
@@ -79,6 +79,12 @@ class TaskRepository:
             keys.tasks(tenant, kind), index=keys.BY_TIME, limit=limit, newest_first=True, cursor=cursor
         )
         return [from_item(Task, item) for item in page.items], page.cursor
+
+    def of_target(self, tenant: str, target: str, *, only_active: bool = False) -> Iterator[Task]:
+        """E. The tasks of one target (`Dataset#<version id>`, `Model#<id>`, …), those that run first. 1 call per 1,000."""
+        prefix = "A#" if only_active else None
+        for item in self._table.query_all(keys.tasks_of(tenant, target), index=keys.BY_PARENT, prefix=prefix):
+            yield from_item(Task, item)
 
     def newest(self, tenant: str, limit: int) -> list[Task]:
         """E. The newest of all kinds: one call per kind."""

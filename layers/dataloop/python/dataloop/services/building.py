@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import logging
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from dataloop.catalog import task_types
-from dataloop.domain.annotations import Annotation
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.datasets import DatasetVersion
-from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
-from dataloop.domain.manifest import JoinReport, Needs, fragments
-from dataloop.domain.raw_data import RawData
+from dataloop.domain.errors import IllegalTransition, NotFound
+from dataloop.domain.residency import EVERYTHING, Clearance, Residency
 from dataloop.domain.tasks import Task
-from dataloop.domain.times import to_text
 from dataloop.gateways.objects import Bucket
 from dataloop.manifests.merging import distinct, merged_lines
-from dataloop.manifests.writer import ManifestWriter
+from dataloop.manifests.reducing import part_name
 from dataloop.repositories.annotations import AnnotationRepository
 from dataloop.repositories.datasets import DatasetRepository
 from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
+from dataloop.services.erasure_builds import ErasedMeanwhile
+from dataloop.services.joining import Joiner
+from dataloop.services.reducing import Reducer, result_prefix, work_prefix
 from dataloop.services.tracking import TaskService
+from dataloop.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# An S3 event takes about a second to become a record; thirteen seconds leave room for a busy queue.
-YOUNG_S = 60
-SETTLING_PAUSES = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-# Label names, statistics and per-class metrics live in items of at most 400 KB; 1,500 names use half of that.
-MAX_LABEL_NAMES = 1500
+# What of index.json the version's record repeats.
+REPORTED = (
+    "counts",
+    "labels",
+    "statistics",
+    "label_images",
+    "labelled",
+    "multi_label",
+    "report",
+    "residency",
+    "splits",
+)
 PART_IDS = 1000  # ids per map item (design §6.3): some seconds of Lambda
-# Annotations in memory at a time. Of the largest (4 MB of polygons each), 25 take 0.8 GB with their rows; a step has 2 GB.
-JOINED_AT_ONCE = 25
+# Parts that are written side by side while a version is planned: one PUT takes some 30 ms and no CPU.
+WRITERS = 8
+# Ready versions among the newest of a dataset: one page of the index is looked through for the anchor.
+ANCHOR_PAGE = 100
 
 
 class BuildService:
@@ -52,13 +62,18 @@ class BuildService:
         tasks: TaskService,
         artifacts: Bucket,
         clock: Clock,
+        residency: Residency,
+        settings: Settings,
+        erased: ErasedMeanwhile,
     ) -> None:
+        self._erased = erased
+        self._residency = residency
         self._datasets = datasets
-        self._annotations = annotations
-        self._raw_data = raw_data
         self._tasks = tasks
         self._artifacts = artifacts
         self._clock = clock
+        self._joiner = Joiner(annotations, raw_data, artifacts, clock)
+        self._reducer = Reducer(datasets, artifacts, settings)
 
     def request_build(
         self, tenant: str, version_id: str, *, task_id: str | None = None, parent_id: str | None = None
@@ -81,22 +96,41 @@ class BuildService:
             tenant, "build", f"Dataset#{version_id}", {"version_id": version_id}, id=id, parent_id=parent_id
         )
         try:
-            self._datasets.move(tenant, version_id, "BUILDING", self._clock.text(), task_id=task.id)
+            self._freeze(version, task)
         except IllegalTransition:
             self._tasks.fail(tenant, task.id, "IllegalTransition", "the dataset is being built by another task")
             raise
         return task if parent_id else self._tasks.start(task)
 
-    def request_download(self, tenant: str, version_id: str) -> Task:
-        """The files of a version as they are now. A READY version answers at once; a draft is joined but not frozen."""
+    def _freeze(self, version: DatasetVersion, task: Task) -> DatasetVersion:
+        """From now on no link slips in; and the version that its splits go by is chosen, once for ever."""
+        anchor_id = version.anchor_id or self._newest_ready(version)
+        return self._datasets.move(
+            version.tenant, version.id, "BUILDING", self._clock.text(), task_id=task.id, anchor_id=anchor_id
+        )
+
+    def _newest_ready(self, version: DatasetVersion) -> str | None:
+        """E. The newest built version of the same dataset."""
+        page, _ = self._datasets.list_versions(
+            version.tenant, limit=ANCHOR_PAGE, cursor=None, dataset_id=version.dataset_id
+        )
+        return next((other.id for other in page if other.status == "READY"), None)
+
+    def request_download(self, tenant: str, version_id: str, clearance: Clearance = EVERYTHING) -> Task:
+        """The files of a version as they are now. A READY version answers at once; a draft is joined but not frozen.
+
+        clearance: the caller's. Raises ResidencyViolation for a READY version that holds more; of a draft, what it does not
+        let pass is left out.
+        """
         version = self._get(tenant, version_id)
+        wish = {"version_id": version_id, "clearance": clearance.to_json()}
         if version.status == "READY":
-            task = self._tasks.create(tenant, "download", f"Dataset#{version_id}", {"version_id": version_id})
+            clearance.require_holdings(version.report.get("residency") or {}, f"dataset {version_id}")
+            task = self._tasks.create(tenant, "download", f"Dataset#{version_id}", wish)
             return self._tasks.succeed(task, self._download_result(version, version.manifest_prefix or ""))
         if version.status not in ("DRAFT", "FAILED"):
             raise IllegalTransition("dataset", version_id, version.status, "downloading")
-        task = self._tasks.create(tenant, "download", f"Dataset#{version_id}", {"version_id": version_id})
-        return self._tasks.start(task)
+        return self._tasks.start(self._tasks.create(tenant, "download", f"Dataset#{version_id}", wish))
 
     def _download_result(self, version: DatasetVersion, prefix: str) -> dict[str, Any]:
         index = json.loads(self._artifacts.get(f"{prefix}/index.json"))
@@ -120,9 +154,8 @@ class BuildService:
         version = self._version_of(task)
         if task.kind == "build" and version.status in ("DRAFT", "FAILED"):
             # The request died between its task and the freeze, and a sweep started the task: freeze now.
-            version = self._datasets.move(tenant, version.id, "BUILDING", self._clock.text(), task_id=task.id)
-        prefix = self._work_prefix(task)
-        total = parts = 0
+            version = self._freeze(version, task)
+        prefix = work_prefix(task)
         with tempfile.TemporaryDirectory() as folder:
             paths = []
             for index, segment in enumerate(self._datasets.segments(tenant, version.id)):
@@ -130,121 +163,58 @@ class BuildService:
                 self._artifacts.download(segment.key, path)
                 paths.append(path)
             members = Path(folder, "members.txt")
-            with members.open("wb") as target:
-                ids = distinct(merged_lines(paths, Path(folder)))
-                for index in itertools.count():
-                    part = [line.decode() for line in itertools.islice(ids, PART_IDS)]
-                    if not part:
-                        break
-                    self._artifacts.put(f"{prefix}/parts/part-{index:05d}.json", canonical_json(part))
-                    target.write(("\n".join(part) + "\n").encode())
-                    total, parts = total + len(part), index + 1
+            parts, total = self._write_parts(distinct(merged_lines(paths, Path(folder))), prefix, members)
             self._artifacts.upload(members, f"{prefix}/members.txt")
+            with members.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        # Last: a reduce goes by it, and finds everything that it names.
+        facts = {"parts": parts, "ids": total, "members_sha256": sha256}
+        self._artifacts.put(f"{prefix}/plan.json", canonical_json(facts))
         self._tasks.note(task, phase="join", progress={"done": 0, "total": total, "unit": "annotation"})
         return {"bucket": self._artifacts.name, "parts_prefix": f"{prefix}/parts/", "parts": parts, "ids": total}
 
+    def _write_parts(self, ids: Iterator[bytes], prefix: str, members: Path) -> tuple[int, int]:
+        """Every PART_IDS ids one object, all of them into `members`. Returns how many parts and ids."""
+        parts = total = 0
+        with members.open("wb") as target, ThreadPoolExecutor(WRITERS) as pool:
+            while batch := [part for _ in range(WRITERS) if (part := list(itertools.islice(ids, PART_IDS)))]:
+                bodies = [canonical_json([id.decode() for id in part]) for part in batch]
+                keys = [f"{prefix}/parts/{part_name(parts + number)}" for number in range(len(batch))]
+                # A batch is written before the next is read: that keeps memory flat, and raises what failed.
+                for _ in pool.map(self._artifacts.put, keys, bodies):
+                    pass
+                for part in batch:
+                    target.write(b"\n".join(part) + b"\n")
+                    total += len(part)
+                parts += len(batch)
+        return parts, total
+
     def join(self, tenant: str, task_id: str, part_key: str) -> dict[str, Any]:
-        """Read a part's annotations and raw data and write its rows, sorted by image. Reads: 1 call per 25 items."""
-        ids: list[str] = json.loads(self._artifacts.get(part_key))
-        prefix, name = part_key.rsplit("/parts/", 1)
-        report = JoinReport()
-        count = 0
-        pauses = iter(SETTLING_PAUSES)  # for the whole part: the files of all batches settle in the same seconds
-        with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for start in range(0, len(ids), JOINED_AT_ONCE):
-                rows = self._rows(tenant, ids[start : start + JOINED_AT_ONCE], pauses, report)
-                paths.append(Path(folder, f"rows-{start}"))
-                paths[-1].write_bytes(b"".join(row + b"\n" for row in rows))
-                count += len(rows)
-            shard = Path(folder, "shard")
-            with shard.open("wb") as target:
-                target.writelines(line + b"\n" for line in merged_lines(paths, Path(folder)))
-            self._artifacts.upload(shard, f"{prefix}/shards/{name}")
-        self._artifacts.put(f"{prefix}/reports/{name}", canonical_json(report.to_json()))
-        return {"rows": count}
+        """Read a part's annotations and raw data and write its rows, sorted by image. Done once, it is not done again."""
+        return self._joiner.join(tenant, part_key, self._clearance(self._tasks.read(tenant, task_id)))
 
-    def _rows(self, tenant: str, ids: list[str], pauses: Iterator[float], report: JoinReport) -> list[bytes]:
-        """Sorted lines "uid, annotation id, fragment" of some annotations."""
-        annotations = self._annotations.get_many(tenant, ids, consistent=True)
-        raws = self._arrived(tenant, annotations.values(), pauses)
-        rows: list[bytes] = []
-        for id in ids:
-            if id not in annotations:
-                report.note("unknown_annotation", id)
-                continue
-            rows.extend(
-                f"{fragment['uid']}\t{id}\t".encode() + canonical_json(fragment)
-                for fragment in fragments(annotations[id], raws, report, needs=_needs(annotations[id]))
-            )
-        return sorted(rows)
-
-    def _arrived(self, tenant: str, annotations: Collection[Annotation], pauses: Iterator[float]) -> dict[str, RawData]:
-        """The raw data that annotations speak of, after a short wait for files whose S3 event is still on its way.
-
-        Whoever uploads, labels and builds at once is quicker than the event, and a build freezes what it finds. Only
-        annotations of the last minute are worth waiting for; older ones without a file are reported at once.
-        """
-        young = to_text(self._clock.now() - timedelta(seconds=YOUNG_S))
-        hoped_for = {uid for entry in annotations if entry.created_at >= young for uid in entry.data_ids}
-        found = self._raw_data.get_many(
-            tenant, {uid for entry in annotations for uid in entry.data_ids}, consistent=True
-        )
-        while waiting := {uid for uid in hoped_for if uid not in found or found[uid].facts is None}:
-            pause_s = next(pauses, None)
-            if pause_s is None:
-                break
-            self._clock.sleep(pause_s)
-            found |= self._raw_data.get_many(tenant, waiting, consistent=True)
-        return found
+    def _clearance(self, task: Task) -> Clearance:
+        """What the files of a task may hold: the version's own restriction within the deployment's and the caller's."""
+        caller = Clearance.from_json(task.parameters.get("clearance") or {})
+        return caller.within(self._residency.clearance(self._version_of(task).residency))
 
     def reduce(self, tenant: str, task_id: str) -> dict[str, Any]:
-        """Merge all parts' rows by image, split them, write the manifest and its digest."""
+        """Merge all parts' rows by image, split them, write the manifest and its digest; or say which job does it."""
         task = self._tasks.begin(self._tasks.read(tenant, task_id), "reduce")
-        version = self._version_of(task)
-        prefix = self._work_prefix(task)
-        report = JoinReport()
-        for key, _ in self._artifacts.keys(f"{prefix}/reports/"):
-            report.add(json.loads(self._artifacts.get(key)))
-        with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for key, size in self._artifacts.keys(f"{prefix}/shards/"):
-                if size:
-                    path = Path(folder, f"shard-{PurePosixPath(key).name}")
-                    self._artifacts.download(key, path)
-                    paths.append(path)
-            writer = ManifestWriter(Path(folder, "manifest"), version, report)
-            by_uid = itertools.groupby(merged_lines(paths, Path(folder)), key=lambda line: line[:32])
-            for _, lines in by_uid:
-                writer.add([json.loads(line.split(b"\t", 2)[2]) for line in lines])
-            index = writer.close()
-            target = self._result_prefix(task, version)
-            for path in sorted(Path(folder, "manifest").iterdir(), key=lambda path: path.name == "index.json"):
-                self._artifacts.upload(path, f"{target}/{path.name}")
-        self._artifacts.copy(f"{prefix}/members.txt", f"{target}/members.txt")
-        rows, labels = sum(index["counts"].values()), len(index["labels"])
-        reason = ""
-        if rows == 0:
-            reason = f"no image is left to build from: {self._explain(report)}"
-        elif labels == 0 and task.kind == "build":
-            reason = f"no label is left to learn from: {self._explain(report)}"
-        elif labels > MAX_LABEL_NAMES and task.kind == "build":
-            reason = f"{labels} different labels; at most {MAX_LABEL_NAMES} fit a version's record"
-        return {"rows": rows, "labels": labels, "passed": not reason, "reason": reason, "digest": index["digest"]}
+        return self._reducer.reduce(task, self._version_of(task))
 
-    @staticmethod
-    def _explain(report: JoinReport) -> str:
-        words = [
-            f"{count} {what.replace('_', ' ')} (e.g. {report.examples[what][0]})"
-            for what, count in report.counts.items()
-        ]
-        return ", ".join(words) or "the linked annotations carry none"
+    def publish(self, tenant: str, task_id: str) -> dict[str, Any]:
+        """After a reduce that ran as a job: take over its files. The answer is that of `reduce`."""
+        task = self._tasks.begin(self._tasks.read(tenant, task_id), "publish")
+        return self._reducer.publish(task, self._version_of(task))
 
     def mark_ready(self, tenant: str, task_id: str) -> dict[str, Any]:
         """The version becomes READY for ever (build), or the file is offered (download)."""
         task = self._tasks.read(tenant, task_id)
         version = self._version_of(task)
-        target = self._result_prefix(task, version)
+        target = result_prefix(task, version)
+        if task.kind == "build" and version.status == "BUILDING":
+            self._erased.leave_out(version, target)
         result = self._download_result(version, target)
         if task.kind == "build":
             index = json.loads(self._artifacts.get(f"{target}/index.json"))
@@ -254,10 +224,8 @@ class BuildService:
         return {"version_id": version.id, "digest": result["digest"]}
 
     def _settle(self, task: Task, version: DatasetVersion, index: Mapping[str, Any], target: str) -> None:
-        """READY with its digest; a version that was READY already must have come out the same."""
+        """READY with its digest; a version that was READY already came out the same, or reduce had failed."""
         if version.status == "READY":
-            if version.digest != index["digest"]:
-                raise InvalidInput("digest", f"the rebuild differs from {version.digest}", index["digest"])
             return
         self._datasets.move(
             task.tenant,
@@ -267,7 +235,7 @@ class BuildService:
             task_id=task.id,
             digest=index["digest"],
             manifest_prefix=target,
-            report={name: index[name] for name in ("counts", "labels", "statistics", "report")},
+            report={name: index[name] for name in REPORTED},
         )
 
     def end_build(self, task: Task) -> None:
@@ -286,18 +254,3 @@ class BuildService:
 
     def _version_of(self, task: Task) -> DatasetVersion:
         return self._get(task.tenant, str(task.parameters["version_id"]))
-
-    @staticmethod
-    def _work_prefix(task: Task) -> str:
-        return f"{task.tenant}/builds/{task.id}"
-
-    @staticmethod
-    def _result_prefix(task: Task, version: DatasetVersion) -> str:
-        if task.kind == "download":
-            return f"{task.tenant}/downloads/{task.id}"
-        return f"{task.tenant}/manifests/{version.id}"
-
-
-def _needs(annotation: Annotation) -> Needs:
-    kind = task_types.of_annotation_type(annotation.type)
-    return "nothing" if kind is None else kind.needs

@@ -1,14 +1,20 @@
-"""What do the bytes of a file say? Type, size and resolution from its head, completeness from its tail."""
+"""What do the bytes of a file say? Type, size and resolution from its head, completeness from its tail.
+
+And, where they are at hand as a whole, the perceptual hash of the picture.
+"""
 
 from __future__ import annotations
 
 import io
 import mimetypes
 import warnings
+from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import cast
 
 from PIL import Image
 
+from dataloop.domain.perceptual_hash import SIDE, perceptual_hash, to_text
 from dataloop.domain.raw_data import ObjectFacts
 
 # Pillow's own guard against decompression bombs: 1 GiB / 4 / 3 pixels. A 10,000 x 10,000 image is above it.
@@ -21,6 +27,27 @@ TIFF_MARKS = (b"II*\0", b"MM\0*")
 WHOLE_TIFF_BYTES = 128 * 1024 * 1024
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+# Formats that are decoded for the perceptual hash. Not TIFF: its decoders are many, and each is a door for hostile files.
+HASHED_TYPES = {"image/jpeg", "image/png", "image/gif", "image/bmp", "image/webp"}
+# Decoded, 24 million pixels take 96 MB as RGB and 24 MB as grey: a PNG of that size takes a second. A JPEG is decoded at an
+# eighth of its size, so it may have MAX_PIXELS.
+MAX_HASHED_PIXELS = 24_000_000
+# A JPEG is decoded at no less than this side, from where it is scaled down with care.
+_DRAFT_SIDE = 4 * SIDE
+# Grey levels between the darkest and the brightest place of a thumbnail. Black frames and blank pages would be
+# near-duplicates of each other and would join everything that they belong to.
+_FLAT = 8
+# EXIF tag 0x0112: how a viewer turns the stored pixels.
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def inspect(name: str, sha256: str, size_bytes: int, head: bytes, tail: bytes) -> ObjectFacts:
@@ -52,7 +79,46 @@ def inspect(name: str, sha256: str, size_bytes: int, head: bytes, tail: bytes) -
         rejected = "the image has no pixels"
     elif _is_cut_short(media_type, size_bytes, head, tail):
         rejected = "the image is cut short: its end is missing"
-    return ObjectFacts(sha256, size_bytes, media_type, width, height, rejected)
+    is_hashed = rejected is None and len(head) == size_bytes and _may_hash(media_type, width * height)
+    phash = _hash(head) if is_hashed else None
+    return ObjectFacts(sha256, size_bytes, media_type, width, height, rejected, phash)
+
+
+def can_hash(head: bytes) -> bool:
+    """True when the header is of a picture that may be decoded for its perceptual hash."""
+    try:
+        found = _open(head)
+    except Image.DecompressionBombError:
+        return False
+    return found is not None and _may_hash(found[0], found[1] * found[2])
+
+
+def _may_hash(media_type: str, pixels: int) -> bool:
+    return media_type in HASHED_TYPES and pixels <= (MAX_PIXELS if media_type == "image/jpeg" else MAX_HASHED_PIXELS)
+
+
+def _hash(body: bytes) -> str | None:
+    """The perceptual hash, or None for a picture that cannot be decoded or shows nothing."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large images, odd palettes, strange EXIF
+            with Image.open(io.BytesIO(body), formats=FORMATS) as image:
+                pixels = thumbnail(image)
+    except Exception:  # Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error, MemoryError, …
+        return None
+    return to_text(perceptual_hash(pixels)) if max(pixels) - min(pixels) >= _FLAT else None
+
+
+def thumbnail(image: Image.Image) -> Sequence[int]:
+    """16 × 16 grey values of an opened image, row by row, as a viewer would turn it. Decodes it."""
+    image.draft("L", (_DRAFT_SIDE, _DRAFT_SIDE))
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+    if image.mode.startswith("I"):  # 16 bits: brought to 8 by its own range, for Pillow would cut it
+        low, high = cast("tuple[float, float]", image.getextrema())  # of one band
+        scale = 255 / max(1, high - low)
+        image = image.convert("F").point(lambda value: value * scale - low * scale)
+    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return (small if turn is None else small.transpose(turn)).tobytes()
 
 
 def _open(head: bytes) -> tuple[str, int, int] | None:

@@ -12,6 +12,7 @@ from typing import Any
 from dataloop.domain.canonical import canonical_json
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.gateways.objects import Bucket
+from dataloop.services.held_back import HeldBack
 
 # Ours: what a quantiser measures its ranges on (jobs/dataloop_jobs/exporters/onnx_int8.py reads no more).
 CALIBRATION_IMAGES = 100
@@ -25,10 +26,10 @@ class JobInputs:
         self._raw = raw
 
     def for_training(self, target: str, version: DatasetVersion, test: DatasetVersion, spec: Mapping[str, Any]) -> None:
-        """train and val of one version, test of another (or the same), without an image or group of test in the rest.
+        """train and val of one version, test of another (or the same), without what the test set has (HeldBack).
 
         A frozen test set only tells the truth when nothing of it was learnt: rows of train and val whose image or
-        group is in it are left out, and counted in spec["held_back"].
+        group is in it, or that look like one of it, are left out, and counted in spec["held_back"].
         """
         source, frozen = f"{version.manifest_prefix}", f"{test.manifest_prefix}"
         labels = set(self._labels(source)) | set(self._labels(frozen))
@@ -38,7 +39,7 @@ class JobInputs:
                 self._artifacts.copy(f"{source}/{name}", f"{target}/{name}")
         else:
             self._artifacts.copy(f"{frozen}/test.jsonl", f"{target}/test.jsonl")
-            held_back = self._without_test(source, frozen, target, ("train.jsonl", "val.jsonl"))
+            held_back = self._without_test(version, test, target, ("train.jsonl", "val.jsonl"))
         self._put(f"{target}/label_map.json", {"labels": sorted(labels)})
         self._put(f"{target}/spec.json", dict(spec) | {"held_back": held_back})
 
@@ -47,26 +48,29 @@ class JobInputs:
     ) -> None:
         """The val split of one version alone, without what is in the frozen test set: choices made on it leak nothing."""
         source = f"{version.manifest_prefix}"
-        held_back = self._without_test(source, f"{test.manifest_prefix}", target, ("val.jsonl",), keep_test=False)
+        held_back = self._without_test(version, test, target, ("val.jsonl",), keep_test=False)
         self._put(f"{target}/label_map.json", {"labels": sorted(set(labels) | set(self._labels(source)))})
         self._put(f"{target}/spec.json", dict(spec) | {"held_back": held_back})
 
     def _without_test(
-        self, source: str, frozen: str, target: str, names: tuple[str, ...], *, keep_test: bool = True
+        self,
+        version: DatasetVersion,
+        test: DatasetVersion,
+        target: str,
+        names: tuple[str, ...],
+        *,
+        keep_test: bool = True,
     ) -> int:
-        uids, groups = set(), set()
-        for line in self._artifacts.lines(f"{frozen}/test.jsonl"):
-            row = json.loads(line)
-            uids.add(row["uid"])
-            groups.add(row["group"])
-        held_back, kept = 0, set(uids) if keep_test else set()
+        source, frozen = f"{version.manifest_prefix}", f"{test.manifest_prefix}"
+        out = HeldBack(self._artifacts, version, test)
+        held_back, kept = 0, set(out.uids) if keep_test else set()
         with tempfile.TemporaryDirectory() as folder:
             for name in names:
                 path = Path(folder, name)
                 with path.open("wb") as file:
                     for line in self._artifacts.lines(f"{source}/{name}"):
                         row = json.loads(line)
-                        if row["uid"] in uids or row["group"] in groups:
+                        if row in out:
                             held_back += 1
                             continue
                         kept.add(row["uid"])
@@ -89,15 +93,14 @@ class JobInputs:
         """
         frozen = f"{test.manifest_prefix}"
         self._artifacts.copy(f"{frozen}/test.jsonl", f"{target}/test.jsonl")
-        tested = [json.loads(line) for line in self._artifacts.lines(f"{frozen}/test.jsonl")]
-        uids, sources = {row["uid"] for row in tested}, [frozen]
+        uids, sources = {json.loads(line)["uid"] for line in self._artifacts.lines(f"{frozen}/test.jsonl")}, [frozen]
         if calibration is not None:
             sources.append(f"{calibration.manifest_prefix}")
-            groups = {row["group"] for row in tested}
+            out = HeldBack(self._artifacts, calibration, test)
             lines = self._artifacts.lines(f"{calibration.manifest_prefix}/train.jsonl")
             rows = ((line, json.loads(line)) for line in lines)
             # Rows are in order of uids, which are digests: the first ones are a sample.
-            free = (pair for pair in rows if pair[1]["uid"] not in uids and pair[1]["group"] not in groups)
+            free = (pair for pair in rows if pair[1] not in out)
             taken = list(islice(free, CALIBRATION_IMAGES))
             self._artifacts.put(f"{target}/train.jsonl", b"".join(line + b"\n" for line, _ in taken))
             uids = uids | {row["uid"] for _, row in taken}
@@ -130,17 +133,19 @@ class JobInputs:
         self._artifacts.put(key, canonical_json(value))
 
 
-def processing_inputs(*, code: str, dataset: str, images: str, **models: str | None) -> list[dict[str, Any]]:
+def processing_inputs(*, code: str, dataset: str, images: str | None, **models: str | None) -> list[dict[str, Any]]:
     """ProcessingInputs of CreateProcessingJob; images: the URI of a manifest; models: folders by input name.
 
-    SageMaker refuses an input without a location, so there is none for a model that is None.
+    SageMaker refuses an input without a location, so there is none for what is None.
     """
     folders = {"code": code, "dataset": dataset} | {name: uri for name, uri in models.items() if uri is not None}
-    found = [_input(name, uri, "S3Prefix") for name, uri in folders.items()]
-    return [*found[:2], _input("images", images, "ManifestFile"), *found[2:]]
+    found = [folder_input(name, uri) for name, uri in folders.items()]
+    listed = [] if images is None else [folder_input("images", images, "ManifestFile")]
+    return [*found[:2], *listed, *found[2:]]
 
 
-def _input(name: str, uri: str, kind: str) -> dict[str, Any]:
+def folder_input(name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:
+    """One ProcessingInput: what lies below a prefix, or what a manifest names, in a folder of the job."""
     return {
         "InputName": name,
         "S3Input": {

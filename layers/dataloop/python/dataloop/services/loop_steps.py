@@ -9,7 +9,7 @@ from typing import Any
 
 from dataloop.domain.errors import IllegalTransition, NotFound
 from dataloop.domain.models import Model
-from dataloop.domain.promotion import decide
+from dataloop.domain.promotion import Verdict, decide
 from dataloop.domain.retraining import Loop
 from dataloop.domain.tasks import Task
 from dataloop.domain.times import from_text
@@ -122,6 +122,10 @@ class LoopSteps:
         theirs = self._models.find_evaluation(tenant, champion.id, test_id) if champion else None
         compression = challenger.metrics.get("compression")
         verdict = decide(loop.gate, ours.metrics if ours else {}, theirs.metrics if theirs else None, compression)
+        restriction = loop.info.get("residency") or {}
+        outside = self._releasing.residency_problems(challenger, restriction)
+        if outside:
+            verdict = Verdict(False, (*verdict.reasons, *outside))
         facts: dict[str, Any] = {
             "challenger": challenger.id,
             "champion": champion.id if champion else None,
@@ -142,6 +146,7 @@ class LoopSteps:
             name=loop.release_name,
             gate=asdict(loop.gate),
             require_approval=loop.require_approval,
+            residency=restriction,
             task_id=release_id,
             parent_id=task.id,
         )

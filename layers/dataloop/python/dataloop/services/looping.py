@@ -13,8 +13,9 @@ from dataloop.domain.annotations import Annotation
 from dataloop.domain.datasets import DatasetVersion, Segment, check_name
 from dataloop.domain.errors import Conflict, IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.promotion import make_gate
+from dataloop.domain.residency import Residency
 from dataloop.domain.retraining import Decision, Evidence, Loop, Thresholds, decide, make_query, make_thresholds
-from dataloop.domain.splits import SplitPolicy, make_split_policy
+from dataloop.domain.splits import SplitPolicy
 from dataloop.domain.tasks import Task
 from dataloop.domain.times import from_text, to_text
 from dataloop.domain.training_parameters import check_parameters
@@ -26,6 +27,7 @@ from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
 from dataloop.services.curating import DatasetService
 from dataloop.services.releasing import ReleaseService
+from dataloop.services.split_lists import read_policy
 from dataloop.services.tracking import TaskService
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class LoopService:
         artifacts: Bucket,
         clock: Clock,
         defaults: Thresholds,
+        residency: Residency,
     ) -> None:
         self._loops = loops
         self._datasets = datasets
@@ -62,6 +65,7 @@ class LoopService:
         self._artifacts = artifacts
         self._clock = clock
         self._defaults = defaults
+        self._residency = residency
 
     def create(self, tenant: str, body: object, loop_id: str | None = None) -> Loop:
         """A standing order in the client's words. Raises InvalidInput, Conflict (name taken).
@@ -83,7 +87,7 @@ class LoopService:
         require_approval = body.get("require_approval", False)
         if not isinstance(require_approval, bool):
             raise InvalidInput("require_approval", "must be true or false", require_approval)
-        split = make_split_policy(body.get("split"), salt=dataset_name)
+        split = read_policy(self._artifacts, tenant, body.get("split"), salt=dataset_name)
         learnt = self._learnt(tenant, dataset_name, release_name)
         dataset = self._datasets.find_dataset(tenant, dataset_name)
         query = make_query(body.get("query"))
@@ -105,7 +109,11 @@ class LoopService:
             require_approval=require_approval,
             test_version_id=learnt.id if learnt else None,
             trained_version_id=learnt.id if learnt else None,
-            info={"split": asdict(learnt.split if learnt else split), "annotationType": annotation_type},
+            info={
+                "split": asdict(learnt.split if learnt else split),
+                "annotationType": annotation_type,
+                "residency": self._residency.check(body.get("residency"), "residency"),
+            },
         )
         return self._loops.create(loop)
 
@@ -199,6 +207,7 @@ class LoopService:
                     info=info,
                     version_id=id,
                     base_version_id=before_id,
+                    residency=loop.info.get("residency"),
                 )
             except Conflict:
                 continue  # a person took this version's name

@@ -28,11 +28,14 @@ def events_of(changes: Sequence[Change]) -> list[tuple[int, DomainEvent]]:
     """
     found: list[tuple[int, DomainEvent]] = []
     registered: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
+    erased: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
     for index, (old, new) in enumerate(changes):
         if new is None:
             continue
         tenant, _, entity = str(new["pk"]).split("#", 1)[0].partition("|")
-        if entity == "RAW" and new["sk"] == "#" and _is_registered(new) and not (old and _is_registered(old)):
+        if entity == "RAW" and new["sk"] == "#" and _is_erasure(old, new):
+            erased.setdefault((tenant, new["deletion_id"]), []).append((index, new["uid"], new["cleared_at"]))
+        elif entity == "RAW" and new["sk"] == "#" and _is_registered(new) and not (old and _is_registered(old)):
             registered.setdefault((tenant, "raw"), []).append(
                 (index, new["uid"], new.get("meta_at") or new["g1sk"][:24])
             )
@@ -44,6 +47,8 @@ def events_of(changes: Sequence[Change]) -> list[tuple[int, DomainEvent]]:
                 found.append((index, event))
     for (tenant, what), entries in registered.items():
         found.extend(_coalesced(tenant, what, entries))
+    for (tenant, deletion_id), entries in erased.items():
+        found.extend(_coalesced(tenant, "erased", entries, deletion_id=deletion_id))
     return sorted(found, key=lambda pair: pair[0])
 
 
@@ -51,13 +56,23 @@ def _is_registered(item: Mapping[str, Any]) -> bool:
     return "sha256" in item and "meta" in item
 
 
-def _coalesced(tenant: str, what: str, entries: Sequence[tuple[int, str, str]]) -> list[tuple[int, DomainEvent]]:
-    kind = EventTypes.RAW_DATA_REGISTERED if what == "raw" else EventTypes.ANNOTATIONS_REGISTERED
-    field = "uids" if what == "raw" else "annotation_ids"
+def _is_erasure(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> bool:
+    """The record was emptied: its bytes and annotations are gone (repositories/erasures.py, forget)."""
+    return "cleared_at" in new and (old is None or old.get("cleared_at") != new["cleared_at"])
+
+
+def _coalesced(
+    tenant: str, what: str, entries: Sequence[tuple[int, str, str]], **more: str
+) -> list[tuple[int, DomainEvent]]:
+    kind, field = {
+        "raw": (EventTypes.RAW_DATA_REGISTERED, "uids"),
+        "annotation": (EventTypes.ANNOTATIONS_REGISTERED, "annotation_ids"),
+        "erased": (EventTypes.RAW_DATA_ERASED, "uids"),
+    }[what]
     events = []
     for start in range(0, len(entries), MAX_IDS):
         chunk = entries[start : start + MAX_IDS]
-        data = {"count": len(chunk), field: [id for _, id, _ in chunk]}
+        data = {"count": len(chunk), field: [id for _, id, _ in chunk], **more}
         events.append((chunk[0][0], DomainEvent(kind.name, kind.area, tenant, max(at for _, _, at in chunk), data)))
     return events
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dataloop.domain.canonical import canonical_json, check_storable
-from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
+from dataloop.domain.errors import (
+    DomainError,
+    IllegalTransition,
+    InvalidInput,
+    LimitExceeded,
+    NotFound,
+    ResidencyViolation,
+)
 from dataloop.domain.ids import check_uid, uid_of
 from dataloop.domain.raw_data import Location, RawData, padded_sequencer, split_key
+from dataloop.domain.residency import EVERYTHING, Clearance
 from dataloop.gateways.objects import Bucket, Stored
 from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services import inspecting
 from dataloop.services.clock import Clock
 
-# Files up to here are read whole in one GET: one request, and the checksum is ours. Larger ones are read in parts.
+# Files up to here are read whole in one GET: one request, and the checksum is ours. Larger ones are read in parts, but for
+# pictures: their perceptual hash needs all of them.
 WHOLE_BYTES = 1 << 20
+# A photograph of 50 million pixels at high quality; above, a picture has no hash.
+HASHED_BYTES = 32 << 20
 MAX_META_BYTES = 64 * 1024
 
 
@@ -35,15 +46,23 @@ class ObjectNotice:
 class RegistrationService:
     """Both halves are idempotent and commute, so events and calls may come in any order, any number of times."""
 
-    def __init__(self, repository: RawDataRepository, bucket: Bucket, clock: Clock) -> None:
+    def __init__(
+        self,
+        repository: RawDataRepository,
+        bucket: Bucket,
+        clock: Clock,
+        erase_late: Callable[[str, str, Location], None],
+    ) -> None:
+        """erase_late: told of a copy that is older than the erasure of its content (tenant, uid, where it lies)."""
         self._repository = repository
         self._bucket = bucket
         self._clock = clock
+        self._erase_late = erase_late
 
     def register_object(self, notice: ObjectNotice) -> str | None:
         """Register the object version a notice names. Returns its uid, or None when the version is gone already.
 
-        Cost: 1 GET (small files) or 1 HEAD + 2 ranged GETs, and 1 DynamoDB call of 2 WRU.
+        Cost: 1 GET (small files, pictures) or 1 HEAD and 2 GETs, and 1 DynamoDB call of 2 WRU.
         """
         tenant, name = split_key(notice.key)
         if name.endswith("/"):
@@ -61,8 +80,12 @@ class RegistrationService:
             sequencer=padded_sequencer(notice.sequencer),
             size_bytes=stored.size_bytes,
             from_bucket="uid" not in stored.metadata,
+            modified=stored.modified,
         )
-        self._repository.put_object_half(tenant, uid, facts, location, self._clock.text())
+        try:
+            self._repository.put_object_half(tenant, uid, facts, location, self._clock.text())
+        except IllegalTransition:
+            self._erase_late(tenant, uid, location)
         return uid
 
     def _read(self, notice: ObjectNotice) -> tuple[Stored, str, bytes, bytes]:
@@ -71,11 +94,14 @@ class RegistrationService:
         if stored.size_bytes <= WHOLE_BYTES:
             body = stream.read()
             return stored, hashlib.sha256(body).hexdigest(), body, body
+        head = stream.read(inspecting.HEAD_BYTES)
+        if stored.size_bytes <= HASHED_BYTES and inspecting.can_hash(head):
+            body = head + stream.read()
+            return stored, hashlib.sha256(body).hexdigest(), body, body
         stream.close()
         checked = self._bucket.head(notice.key, stored.version_id)
         if checked is None:
             raise NotFound("object", notice.key)
-        head = self._bucket.get_range(notice.key, 0, inspecting.HEAD_BYTES, stored.version_id)
         start = max(0, stored.size_bytes - inspecting.TAIL_BYTES)
         tail = self._bucket.get_range(notice.key, start, inspecting.TAIL_BYTES, stored.version_id)
         if head.startswith(inspecting.TIFF_MARKS) and stored.size_bytes <= inspecting.WHOLE_TIFF_BYTES:
@@ -121,36 +147,63 @@ class RegistrationService:
             sequencer=padded_sequencer(notice.sequencer),
             size_bytes=stored.size_bytes,
             is_removed=True,
+            modified=stored.modified,
         )
         # The facts go with it: should the creation's event come after this one, it is late and changes nothing.
         facts = inspecting.inspect(name, sha256, stored.size_bytes, head, tail)
-        self._repository.put_object_half(tenant, uid_of(sha256), facts, location, self._clock.text())
+        try:
+            self._repository.put_object_half(tenant, uid_of(sha256), facts, location, self._clock.text())
+        except IllegalTransition:
+            self._erase_late(tenant, uid_of(sha256), location)  # below the marker lies an older copy
         return uid_of(sha256)
 
-    def register_metadata(self, tenant: str, raw_data: object) -> RawData:
+    def register_metadata(self, tenant: str, raw_data: object, clearance: Clearance = EVERYTHING) -> RawData:
         """Register what a client says of a file, before or after its object. Raises InvalidInput, LimitExceeded.
 
-        raw_data: the object of seed 000, `upload_raw_data`. Cost: 1 DynamoDB call, 1–2 WRU.
+        raw_data: the object of seed 000, `upload_raw_data`. clearance: the caller's; what it may not write, and what is
+        said already of a file that it may not touch, is a ResidencyViolation.
+        Cost: 1 DynamoDB call, 1–2 WRU; with a limited clearance 1 call more.
         """
         uid, meta = check_metadata(raw_data)
+        if clearance.is_limited:
+            clearance.require(meta, f"file {uid}")
+            stands = self._repository.get(tenant, uid)
+            if stands is not None and stands.meta is not None:
+                clearance.require(stands.meta, f"file {uid}")
         return self._repository.put_metadata_half(tenant, uid, meta, self._clock.text())
 
-    def register_metadata_batch(self, tenant: str, items: Sequence[object]) -> list[RawData | DomainError]:
+    def register_metadata_batch(
+        self, tenant: str, items: Sequence[object], clearance: Clearance = EVERYTHING
+    ) -> list[RawData | DomainError]:
         """One answer per item, in order."""
         results: list[RawData | DomainError] = []
         for item in items:
             try:
-                results.append(self.register_metadata(tenant, item))
-            except (InvalidInput, LimitExceeded) as error:
+                results.append(self.register_metadata(tenant, item, clearance))
+            except (IllegalTransition, InvalidInput, LimitExceeded, ResidencyViolation) as error:
                 results.append(error)
         return results
 
-    def get(self, tenant: str, uid: str) -> RawData:
-        """Raises NotFound."""
+    def get(self, tenant: str, uid: str, clearance: Clearance = EVERYTHING) -> RawData:
+        """Raises NotFound, ResidencyViolation."""
         raw = self._repository.get(tenant, uid)
         if raw is None:
             raise NotFound("raw data", uid)
+        if clearance.is_limited:
+            clearance.require(raw.meta or {}, f"file {uid}")
         return raw
+
+    def require(self, tenant: str, uids: Iterable[str], clearance: Clearance) -> None:
+        """May the caller touch these files? What is not registered is not stated. Raises ResidencyViolation.
+
+        Cost: nothing without a limit; else 1 call per 100 files.
+        """
+        if not clearance.is_limited:
+            return
+        wanted = sorted(set(uids))
+        raws = self._repository.get_many(tenant, wanted, consistent=True)
+        for uid in wanted:
+            clearance.require((raws[uid].meta if uid in raws else None) or {}, f"file {uid}")
 
     def annotation_ids(self, tenant: str, uid: str) -> list[str]:
         return self._repository.annotation_ids(tenant, uid)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from dataloop.domain import promotion
 from dataloop.domain.errors import GateRefused, IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.models import Model, Release, ReleasePointer
+from dataloop.domain.residency import EVERYTHING, Clearance, Residency
 from dataloop.domain.tasks import Task
 from dataloop.gateways.machines import Machines
 from dataloop.gateways.model_registry import ModelRegistry
@@ -33,7 +34,9 @@ class ReleaseService:
         registry: ModelRegistry,
         artifacts: Bucket,
         clock: Clock,
+        residency: Residency,
     ) -> None:
+        self._residency = residency
         self._releases = releases
         self._models = models
         self._tasks = tasks
@@ -51,12 +54,15 @@ class ReleaseService:
         gate: object = None,
         require_approval: object = False,
         force: object = False,
+        residency: object = None,
+        clearance: Clearance = EVERYTHING,
         task_id: str | None = None,
         parent_id: str | None = None,
     ) -> Task:
         """Offer a model under a release name (default: the model's name). Raises NotFound, IllegalTransition.
 
-        force: publish although the gate refuses; the verdict is recorded all the same.
+        force: publish although the gate refuses; the verdict is recorded all the same. residency: where this release
+        goes, only models of this data may go; no force changes that. clearance: the caller's. Raises ResidencyViolation.
         """
         model = self._models.get(tenant, model_id)
         if model.status != "COMPLETED":
@@ -68,6 +74,8 @@ class ReleaseService:
             if not isinstance(value, bool):
                 raise InvalidInput(field, "must be true or false", value)
         checked = promotion.make_gate(gate)
+        restriction = self._residency.check(residency, "residency")
+        clearance.within(self._residency.clearance(restriction)).require_holdings(model.holdings, f"model {model_id}")
         id = task_id or self._clock.new_id()
         wish = {"model_id": model_id, "name": name, "release_id": id, "force": force}
         task = self._tasks.create(tenant, "release", f"Model#{model_id}", wish, id=id, parent_id=parent_id)
@@ -82,6 +90,7 @@ class ReleaseService:
                 task_id=task.id,
                 gate=asdict(checked),
                 require_approval=bool(require_approval),
+                residency=restriction,
             )
         )
         return task if parent_id else self._tasks.start(task)
@@ -94,8 +103,10 @@ class ReleaseService:
         self._verify_checksums(model)
         verdict = self.judge(release, model)
         forced = bool(task.parameters.get("force"))
-        passed = verdict.promote or forced
+        outside = self.residency_problems(model, release.residency)
+        passed = (verdict.promote or forced) and not outside
         reasons = [*verdict.reasons, "published by force"] if forced and not verdict.promote else list(verdict.reasons)
+        reasons += outside
         self._note(release, verdict={"promote": passed, "reasons": reasons, "gate": dict(release.gate)})
         return {
             "release_id": release.id,
@@ -103,6 +114,12 @@ class ReleaseService:
             "needs_approval": release.require_approval,
             "reason": _as_text(reasons),
         }
+
+    def residency_problems(self, model: Model, restriction: Mapping[str, Any]) -> list[str]:
+        """What of the data a model saw a release with this restriction may not hold."""
+        return [
+            f"residency: {problem}" for problem in self._residency.clearance(restriction).problems_of(model.holdings)
+        ]
 
     def judge(self, release: Release, model: Model) -> promotion.Verdict:
         """The gate, against the champion where both were judged on the same test set."""

@@ -42,7 +42,14 @@ STEPS: Mapping[str, Step] = {
     "dataset.plan": lambda s, tenant, given: s.building.plan(tenant, given["task_id"]),
     "dataset.join": lambda s, tenant, given: s.building.join(tenant, given["task_id"], given["part_key"]),
     "dataset.reduce": lambda s, tenant, given: s.building.reduce(tenant, given["task_id"]),
+    "dataset.publish": lambda s, tenant, given: s.building.publish(tenant, given["task_id"]),
     "dataset.mark_ready": lambda s, tenant, given: s.building.mark_ready(tenant, given["task_id"]),
+    "import.read": lambda s, tenant, given: s.importing.read(tenant, given["task_id"]),
+    "import.register": lambda s, tenant, given: s.importing.register(tenant, given["task_id"], given["part_key"]),
+    "import.finish": lambda s, tenant, given: s.importing.finish(tenant, given["task_id"], int(given["attempt"])),
+    "files.prepare": lambda s, tenant, given: s.file_tasks.prepare(tenant, given["task_id"]),
+    "files.run": lambda s, tenant, given: s.file_tasks.run(tenant, given["task_id"]),
+    "files.record": lambda s, tenant, given: s.file_tasks.record(tenant, given["task_id"]),
     "training.prepare": lambda s, tenant, given: s.training.prepare(tenant, given["task_id"]),
     "training.register_model": lambda s, tenant, given: s.training.register_model(
         tenant, given["task_id"], given["model_artifacts"]
@@ -69,6 +76,10 @@ STEPS: Mapping[str, Step] = {
     "loop.compare": lambda s, tenant, given: s.loop_steps.compare(tenant, given["task_id"]),
     "loop.finish": lambda s, tenant, given: s.loop_steps.finish(tenant, given["task_id"]),
     "loop.abort": _abort,
+    "erasure.plan": lambda s, tenant, given: s.erasure_steps.plan(tenant, given["task_id"]),
+    "erasure.part": lambda s, tenant, given: s.erasure_steps.erase(tenant, given["task_id"], given["part_key"]),
+    "erasure.settle": lambda s, tenant, given: s.erasure_steps.settle(tenant, given["task_id"]),
+    "erasure.mark": lambda s, tenant, given: s.erasure_steps.mark(tenant, given["task_id"]),
     "keys.create": _create_key,
 }
 

@@ -104,8 +104,12 @@ class SuggestionService:
         labels: Counter[str] = Counter()
         for rows in chunks(self._rows(predictions_key), EDGES):
             statements = []
+            erased = self._annotations.erased_among(tenant, {row["uid"] for row in rows})
             for row in rows:
                 uid = row["uid"]
+                if uid in erased:
+                    counts["erased"] += 1
+                    continue
                 if uid not in sizes:
                     raise InvalidInput("predictions.jsonl", "names an image that was not asked for", uid)
                 if "predictions" not in row:  # the job could not use the image; predictions.jsonl says why

@@ -9,7 +9,7 @@ from datetime import timedelta
 from urllib.parse import quote_plus
 
 from dataloop.domain.errors import NotFound
-from dataloop.domain.raw_data import Location, is_annotation_file, split_key
+from dataloop.domain.raw_data import Location, is_annotation_file, is_import_source, split_key
 from dataloop.domain.tasks import MACHINES, Task
 from dataloop.domain.times import day_of, from_text, to_text
 from dataloop.gateways.objects import Bucket, ListedVersion
@@ -17,8 +17,10 @@ from dataloop.gateways.queues import Queue
 from dataloop.repositories.access_keys import AccessKeyRepository
 from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
-from dataloop.services.importing import import_task_id
+from dataloop.services.importing import import_task_id, waits_for_files
 from dataloop.services.looping import LoopService
+from dataloop.services.removing import RemovalService
+from dataloop.services.retaining import RetentionService
 from dataloop.services.tracking import TaskService
 
 log = logging.getLogger(__name__)
@@ -54,6 +56,8 @@ class SweepService:
         ingest_queue: Queue,
         tasks: TaskService,
         looping: LoopService,
+        removing: RemovalService,
+        retaining: RetentionService,
         clock: Clock,
         orphan_after_days: int,
     ) -> None:
@@ -63,6 +67,8 @@ class SweepService:
         self._ingest_queue = ingest_queue
         self._tasks = tasks
         self._looping = looping
+        self._removing = removing
+        self._retaining = retaining
         self._clock = clock
         self._orphan_after_days = orphan_after_days
         self._failures = 0
@@ -73,12 +79,14 @@ class SweepService:
         Raises SweepFailed at the end when any failed.
         """
         self._failures = 0
-        counts = {"objects": 0, "removals": 0, "imports": 0, "orphans": 0, "tasks": 0}
+        counts = {"objects": 0, "removals": 0, "imports": 0, "orphans": 0, "versions": 0, "policies": 0, "tasks": 0}
         tenants = self._keys.tenants()
         if full or self._clock.now().hour == COMPARE_HOUR:
             self._try(lambda: self._compare(tenants, full, grace_s, counts))
         for tenant in tenants:
             self._try(lambda tenant=tenant: self._mark_orphans(tenant, counts))  # type: ignore[misc]
+            self._try(lambda tenant=tenant: self._finish_removals(tenant, counts))  # type: ignore[misc]
+            self._try(lambda tenant=tenant: self._retain(tenant, counts))  # type: ignore[misc]
             self._resume_tasks(tenant, grace_s, counts)
         if full:
             self._wake(tenants)
@@ -124,9 +132,10 @@ class SweepService:
                     known.pop((version.key, version.version_id), None)
             modified = to_text(from_text(newest.modified))
             is_due = not newest.is_marker and since <= modified <= young and not newest.key.endswith("/")
-            if not is_due or (newest.key, newest.version_id) in registered:
+            name = split_key(newest.key)[1]
+            if not is_due or is_import_source(name) or (newest.key, newest.version_id) in registered:
                 continue
-            if is_annotation_file(split_key(newest.key)[1]):
+            if is_annotation_file(name):
                 if self._is_unheard(newest):
                     self._announce(newest, "")
                     counts["imports"] += 1
@@ -224,6 +233,10 @@ class SweepService:
         }
         self._ingest_queue.send({"Records": [record]})
 
+    def _retain(self, tenant: str, counts: dict[str, int]) -> None:
+        """Retention policies that are due delete what they say, as a deletion that anybody can look at."""
+        counts["policies"] += self._retaining.run_due(tenant)
+
     def _mark_orphans(self, tenant: str, counts: dict[str, int]) -> None:
         """Metadata that waited longer than the policy for its object."""
         now = self._clock.now()
@@ -233,12 +246,18 @@ class SweepService:
                     self._raw_data.mark_orphaned(tenant, raw.uid, to_text(now))
                     counts["orphans"] += 1
 
+    def _finish_removals(self, tenant: str, counts: dict[str, int]) -> None:
+        """Datasets and versions whose deletion was begun."""
+        counts["versions"] += self._removing.sweep(tenant)
+
     def _resume_tasks(self, tenant: str, grace_s: int, counts: dict[str, int]) -> None:
         """Tasks without an execution are started, tasks whose execution ended are ended: no task runs for ever."""
-        quiet_since = to_text(self._clock.now() - timedelta(seconds=grace_s))
+        now = self._clock.now()
         for kind in MACHINES:
             for task in self._tasks.unended(tenant, kind):
-                if task.updated_at <= quiet_since:
+                # An import that waits for files has no execution; it is looked after when its note must be lost.
+                grace = max(grace_s, IMPORT_QUIET_S) if waits_for_files(task) else grace_s
+                if task.updated_at <= to_text(now - timedelta(seconds=grace)):
                     self._try(lambda task=task: self._resume(task, counts))  # type: ignore[misc]
 
     def _resume(self, task: Task, counts: dict[str, int]) -> None:

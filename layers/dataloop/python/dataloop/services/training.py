@@ -15,6 +15,7 @@ from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
 from dataloop.domain.ids import derived_uuid
 from dataloop.domain.metrics import compact
 from dataloop.domain.models import Evaluation, Model
+from dataloop.domain.residency import EVERYTHING, Clearance, united
 from dataloop.domain.tasks import Task
 from dataloop.domain.training_parameters import check_parameters
 from dataloop.gateways.model_registry import ModelRegistry
@@ -67,12 +68,14 @@ class TrainingService:
         test_version_id: str | None = None,
         task_id: str | None = None,
         parent_id: str | None = None,
+        clearance: Clearance = EVERYTHING,
     ) -> Task:
-        """Train on a READY version. Raises NotFound, IllegalTransition (not built), InvalidInput.
+        """Train on a READY version. Raises NotFound, IllegalTransition (not built), InvalidInput, ResidencyViolation.
 
         parent_model_id: start from that model's weights. test_version_id: judge on that version's frozen test split.
         """
         version, kind = self.trainable(tenant, version_id, task_type)
+        clearance.require_holdings(version.report.get("residency") or {}, f"dataset {version_id}")
         backbone = self._architecture(architecture, kind)
         checked = check_parameters(parameters)
         if model_name is not None and (not isinstance(model_name, str) or not 0 < len(model_name) <= 200):
@@ -116,6 +119,9 @@ class TrainingService:
     def _new_model(self, task: Task, version: DatasetVersion) -> Model:
         wish = task.parameters
         test = self._ready(task.tenant, str(wish["test_version_id"]))
+        seen = [entry.report.get("residency") or {} for entry in (version, test)]
+        if wish.get("parent_model_id"):
+            seen.append(self._models.get(task.tenant, str(wish["parent_model_id"])).holdings)
         return Model(
             tenant=task.tenant,
             id=wish["model_id"],
@@ -130,6 +136,7 @@ class TrainingService:
             created_at=task.created_at,
             parameters=wish["parameters"],
             parent_model_id=wish.get("parent_model_id"),
+            holdings=united(seen),
         )
 
     def prepare(self, tenant: str, task_id: str) -> dict[str, Any]:

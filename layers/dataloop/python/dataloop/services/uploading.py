@@ -12,6 +12,7 @@ from typing import Any
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded, NotFound
 from dataloop.domain.ids import SHA256, storage_id, uid_of
 from dataloop.domain.raw_data import Location, RawData, is_key, key_of, split_key
+from dataloop.domain.residency import EVERYTHING, Clearance
 from dataloop.gateways.objects import Bucket, Stored
 from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
@@ -55,12 +56,18 @@ class UploadService:
         self._clock = clock
 
     def plan(self, tenant: str, requests: Sequence[UploadRequest]) -> list[UploadPlan | DomainError]:
-        """One plan or error per request, in order. Raises LimitExceeded for more than 1,000."""
+        """One plan or error per request, in order. Raises LimitExceeded for more than 1,000.
+
+        To ask for a form for erased content is the decision to have it again (docs/deletion.md).
+        """
         if len(requests) > MAX_FILES:
             raise LimitExceeded("files", MAX_FILES, len(requests))
         checked = [self._check(tenant, request) for request in requests]
         uids = {uid_of(entry[2]) for entry in checked if isinstance(entry, tuple)}
         known = self._repository.get_many(tenant, uids)
+        for uid, raw in known.items():
+            if raw.is_erased:
+                self._repository.reopen(tenant, uid, self._clock.text())
         there = self._standing(
             {(uid_of(entry[2]), key_of(tenant, entry[1])) for entry in checked if isinstance(entry, tuple)}, known
         )
@@ -113,17 +120,24 @@ class UploadService:
         stored = self._bucket.head(place.key)
         return stored is not None and stored.version_id == place.version_id
 
-    def link_by_uid(self, tenant: str, uid: str) -> tuple[RawData, str, str]:
-        """(record, link, file name) of content. Raises NotFound. 1 DynamoDB call."""
+    def link_by_uid(self, tenant: str, uid: str, clearance: Clearance = EVERYTHING) -> tuple[RawData, str, str]:
+        """(record, link, file name) of content. Raises NotFound, ResidencyViolation. 1 DynamoDB call."""
         raw = self._repository.get(tenant, uid)
         location = raw.location if raw else None
         if raw is None or location is None:
             raise NotFound("file", uid)
+        clearance.require(raw.meta or {}, f"file {uid}")
         file_name = PurePosixPath(split_key(location.key)[1]).name
         return raw, self._bucket.link(location.key, version_id=location.version_id, file_name=file_name), file_name
 
-    def link_by_storage(self, tenant: str, storage: object, bucket: object, name: object) -> tuple[Stored, str, str]:
-        """(what S3 holds there, link, file name) of a place. Raises NotFound, InvalidInput. 1 HEAD."""
+    def link_by_storage(
+        self, tenant: str, storage: object, bucket: object, name: object, clearance: Clearance = EVERYTHING
+    ) -> tuple[Stored, str, str]:
+        """(what S3 holds there, link, file name) of a place. Raises NotFound, InvalidInput, ResidencyViolation.
+
+        Cost: 1 HEAD; with a limited clearance 1 DynamoDB call more. Then a file that S3 has no whole checksum of is refused:
+        nothing says which record it belongs to.
+        """
         if not isinstance(name, str) or not name:
             raise InvalidInput("object_name", "must be a non-empty text", name)
         if bucket != self._bucket.name or name.startswith("tenants/") or not is_key(key_of(tenant, name)):
@@ -133,6 +147,9 @@ class UploadService:
         stored = self._bucket.head(key) if is_named_so else None
         if stored is None:
             raise NotFound("file", f"{bucket}/{name}")
+        if clearance.is_limited:
+            raw = self._repository.get(tenant, uid_of(stored.sha256)) if stored.sha256 else None
+            clearance.require((raw.meta if raw else None) or {}, f"file {name}")
         file_name = PurePosixPath(name).name
         return stored, self._bucket.link(key, version_id=stored.version_id, file_name=file_name), file_name
 

@@ -1,0 +1,1 @@
+"""What a build of a large dataset costs, against datumaro converting the same COCO file: `make bench-build`."""

@@ -1,0 +1,1 @@
+"""The protocol of Huawei ModelArts datasets, /v2/{project_id}/datasets."""
