@@ -108,6 +108,17 @@ def test_a_name_that_several_pictures_have_is_not_guessed(core: Core) -> None:
         assert "no such file in the bucket" in str(task.error)
 
 
+def test_shares_of_a_picture_that_is_just_being_registered_get_its_size_from_the_object(core: Core) -> None:
+    # given a picture called by its uid, whose information came before its object's event
+    uid, _ = put(core, "elsewhere/a.jpg")
+    core.clients.s3.copy_object(Bucket=RAW, Key=f"demo/{uid}.jpg", CopySource={"Bucket": RAW, "Key": "elsewhere/a.jpg"})
+    core.services.registering.register_metadata("default", {"uid": uid, "region": "EU"})
+    store(core, {"data.yaml": "names: [cat]", f"labels/{uid}.txt": "0 0.5 0.5 0.5 0.5"})
+    task = ask(core, prefix="imports/demo", images="demo", format="yolo", on_error="skip")
+    assert task.status == "SUCCEEDED"
+    assert uid in annotations(core)
+
+
 def one_image(file_name: str) -> dict[str, Any]:
     entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4]}
     return {

@@ -2,10 +2,11 @@
 
 Stock keeps tables in memory and writes them to disk only at a clean stop. What it wrote it loads at the next start, behind
 our back and over what the log restored: after a clean stop, a start and a kill the tables would be those of the stop.
-We keep it from both, wrap the two functions through which every item changes (`_set_item`, `_remove_item`) and the one that emits stream
-records, collect what one request did, and append it to the write-ahead log before the answer leaves. The expiry of
-items by TTL goes the same way, so a later conditional write replays against the same state.
-Noticed by: tests/local/test_durability.py (ours; a kill after a clean stop, too) and tests/local/test_stock_gaps.py::test_stock_saves_tables_only_at_stop.
+We keep it from both, wrap the two functions through which every item changes (`_set_item`, `_remove_item`) and the one that
+emits stream records, collect what one request did, and append it to the write-ahead log before the answer leaves. The
+expiry of items by TTL goes the same way, so a later conditional write replays against the same state.
+Noticed by: tests/local/test_durability.py (ours; a kill after a clean stop, too) and
+tests/local/test_stock_gaps.py::test_stock_saves_tables_only_at_stop.
 """
 
 from __future__ import annotations

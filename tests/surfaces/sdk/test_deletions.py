@@ -90,4 +90,7 @@ def test_bad_deletions_are_refused_in_the_one_shape(stack: DeployedStack) -> Non
     deletion(404, {"query_id": NOWHERE, "reason": "x"})
     refused(stack, 404, "GET", f"/deletions/{NOWHERE}")
     refused(stack, 404, "POST", f"/retention/{NOWHERE}/dry-run")
+    refused(stack, 404, "GET", f"/retention/{NOWHERE}")
+    refused(stack, 404, "PUT", f"/retention/{NOWHERE}", {"limit": 5})
+    refused(stack, 404, "DELETE", f"/retention/{NOWHERE}")
     refused(stack, 422, "POST", "/retention", {"name": "x", "older_than_days": -1})

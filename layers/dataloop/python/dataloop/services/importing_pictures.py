@@ -81,12 +81,18 @@ class PictureFinder:
         places: list[tuple[str | None, str | None]] = [
             (uid or (stem if stem in known else None), None) for uid, stem in zip(said, stems, strict=True)
         ]
-        unknown = [index for index, (uid, _) in enumerate(places) if uid is None]
+        # Shares need a size: a record whose object's event is still under way has none, and the object itself is asked.
+        unknown = [
+            index
+            for index, (uid, _) in enumerate(places)
+            if uid is None or (pictures[index].in_shares and _size_of(known.get(uid)) is None)
+        ]
         if unknown:
             with ThreadPoolExecutor(HEADS_AT_ONCE) as pool:
                 looked = list(pool.map(lambda index: self._look(pictures[index]), unknown))
             for index, place in zip(unknown, looked, strict=True):
-                places[index] = place
+                if places[index][0] in (None, place[0]):
+                    places[index] = place
             known |= self._records(uid for uid, _ in looked if uid is not None and uid not in known)
         return [
             self._found(picture, uid, key, known.get(uid or ""))
