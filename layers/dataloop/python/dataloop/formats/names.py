@@ -15,7 +15,7 @@ from dataloop.formats.surface import ExportImage, Findings
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 SPLITS = ("train", "val", "test")
 # Other tools' words for the three splits.
-_SPLIT_WORDS = {
+SPLIT_WORDS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -40,7 +40,7 @@ def stem_of(name: str) -> str:
 
 def split_named(word: str) -> str | None:
     """train, val or test for a word that means it (valid, train2017), else None."""
-    return _SPLIT_WORDS.get(word.strip().lower().rstrip("0123456789_-"))
+    return SPLIT_WORDS.get(word.strip().lower().rstrip("0123456789_-"))
 
 
 def split_in(stem: str) -> str | None:

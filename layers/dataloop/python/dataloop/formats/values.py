@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from dataloop.domain.annotations import MAX_TEXT
 from dataloop.domain.errors import DomainError, InvalidInput, LimitExceeded
 from dataloop.domain.geometry import FARTHEST, check_polygons, check_xyxy
+from dataloop.formats.names import SPLIT_WORDS
 from dataloop.formats.sources import Source, check_relative
 from dataloop.formats.surface import Findings, Label
 
@@ -21,18 +22,6 @@ from dataloop.formats.surface import Findings, Label
 EXPORTED_IMAGES = "images/"
 # A circle of any radius that fits a photograph is within half a pixel of its polygon of 72 points.
 ROUND_POINTS = 72
-# Other tools' words for the three splits.
-SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "eval": "val",
-    "evaluation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 class NothingUsable(Exception):

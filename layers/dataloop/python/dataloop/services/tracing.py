@@ -105,7 +105,10 @@ class TracingService:
         version = self._datasets.get_version(tenant, id)
         if version is not None:
             return Traced("dataset", version=version)
-        release = self._releases.get(tenant, id)
+        try:
+            release = self._releases.get(tenant, id)
+        except NotFound as error:
+            raise NotFound("model, dataset version or release", id) from error
         model = self._models.get(tenant, release.model_id)
         return Traced("release", release=release, model=model, version=self._version_of(model))
 
