@@ -48,6 +48,7 @@ MODULES = (
     "pyarrow",
     "orjson",
     "defusedxml",
+    "yaml",
 )
 # Commands that need nothing of it: what they need travels with them.
 SELF_SUFFICIENT = ("reduce",)

@@ -70,7 +70,9 @@ def test_run_py_looks_for_each_module_of_the_requirements() -> None:
     modules = re.search(r"MODULES = \((.*?)\)", RUN.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert modules
     named = re.findall(r'"(\w+)"', modules.group(1))
-    assert [package.replace("-", "_") for package in packages] == [{"PIL": "pillow"}.get(name, name) for name in named]
+    assert [package.replace("-", "_") for package in packages] == [
+        {"PIL": "pillow", "yaml": "pyyaml"}.get(name, name) for name in named
+    ]
 
 
 def test_jobs_import_neither_the_core_nor_the_runtime_nor_torchvision() -> None:
