@@ -75,9 +75,13 @@ def test_run_py_looks_for_each_module_of_the_requirements() -> None:
     ]
 
 
-def test_jobs_import_neither_the_core_nor_the_runtime_nor_torchvision() -> None:
+def test_jobs_import_only_what_travels_with_them_and_no_torchvision() -> None:
+    carried = (RUN.parent / "carried.txt").read_text(encoding="utf-8")
+    packages = "|".join(re.findall(r" dataloop/(\w+)$", carried, flags=re.MULTILINE))
+    core = rf"dataloop(?!\.(?:{packages})\b| import (?:{packages})\b)"
     forbidden = re.compile(
-        r"^\s*(?:from|import) (dataloop|dataloop_local|ankerautotrainsdk|torchvision)\b", re.MULTILINE
+        rf"^\s*(?:from|import) ({core}|dataloop_local|ankerautotrainsdk|torchvision)\b", re.MULTILINE
     )
+    assert forbidden.search("from dataloop.services import steps")
     for path in [RUN, *Path(PACKAGE).rglob("*.py")]:
         assert not forbidden.search(path.read_text(encoding="utf-8")), path
