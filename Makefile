@@ -13,6 +13,8 @@ PYTHON37 ?= python3.7
 DATA ?=
 REPORT ?= demo-report
 STAGE ?= dev
+# Processes that run tests side by side.
+WORKERS ?= 2
 
 .PHONY: help demo test test-exports export-environments lint types unit local bench bench-train bench-build datumaro docs events lock deploy clean
 
@@ -43,8 +45,9 @@ demo: $(READY)
 
 test: lint unit
 
+# One process for each of WORKERS; the tests of a file stay together. Each process deploys a stack of its own.
 unit: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # One environment a format: the converters' pins contradict each other's and ours. torch first, as above.
 export-environments: $(FORMATS:%=$(EXPORT_ENVIRONMENTS)/%/.ready)
@@ -97,6 +100,7 @@ $(DATUMARO_VENV)/.ready:
 
 docs events: $(READY)
 	$(BIN)/python -m docs.generate
+	$(BIN)/python -m docs.generate_customvision
 	$(BIN)/python -m docs.generate_modelarts
 	$(BIN)/python -m events.generate
 

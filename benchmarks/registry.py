@@ -14,9 +14,11 @@ from benchmarks.scenarios import (
     ingest_cost,
     loop_overhead,
     online_inference,
+    project_pages,
     registration,
     sdk_import,
     sdk_upload,
+    snapshots,
 )
 
 _ALL = (
@@ -61,6 +63,22 @@ _ALL = (
         "≤ 1.0× CPU, ≤ 150 MB and flat",
         "both versions in dictionaries, rows compared",
         dataset_diff.run,
+    ),
+    Scenario(
+        "snapshots",
+        "a frozen workspace: CPU, memory and bytes to write, GETs and time of a page",
+        "≤ 256 MB; a page ≤ 7 GETs (of a rare tag ≤ 32)",
+        "none: the live store answers from another service",
+        snapshots.run,
+        "design §5.3",
+    ),
+    Scenario(
+        "project_pages",
+        "read units and CPU of a page and a count in projects of 1 k, 100 k and 1 M images",
+        "≤ 200 RRU a page of 256 at 1 M, three tags; ≤ 2× the CPU of 1 k",
+        "reading every image's row",
+        project_pages.run,
+        "design §5.3",
     ),
     Scenario(
         "coco_evaluation",

@@ -30,6 +30,10 @@ SAMPLES: dict[str, Any] = {
     "name": "digits",
     "kind": "train",
     "deletion_id": "01a2046c-0f53-7d2a-9b6e-2f0c5d8a1e47",
+    "project_id": "01a2046d-2b1a-7c54-8e0f-6a7d13b9f602",
+    "iteration_id": "01a2045b-824b-7de0-a39c-f210026dc8a8",
+    "notification_uri": "https://example.queue.core.windows.net/trainings",
+    "container_uri": "https://example.blob.core.windows.net/models",
 }
 
 

@@ -21,8 +21,8 @@ if os.environ.get("CI"):
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeployedStack]:
-    """One deployed stack for all tests that need it: use names of your own. Loops react at once."""
-    running = DeployedStack(tmp_path_factory.mktemp("deployed"), "--stop-grace", "1")
+    """One deployed stack for all tests that need it: use names of your own. Loops react at once; it fetches from itself."""
+    running = DeployedStack(tmp_path_factory.mktemp("deployed"), "--stop-grace", "1", "--allow-url-host", "127.0.0.1")
     running.start(LoopDebounceSeconds="0", RetrainCooldownSeconds="0")
     yield running
     running.stop()

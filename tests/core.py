@@ -37,6 +37,7 @@ MACHINES = (
     "dataset-build",
     "dataset-import",
     "dataset-files",
+    "project-batch",
     "erasure",
     "training",
     "evaluation",
@@ -44,6 +45,7 @@ MACHINES = (
     "analysis",
     "release",
     "retrain-loop",
+    "project-training",
 )
 
 
@@ -131,6 +133,9 @@ class Clients:
         self.secrets = _client("secretsmanager", moto_tables)
         for client in self.all():
             client.meta.events.register("before-call.*.*", self._note, unique_id="calls")
+
+    def credentials(self) -> Any:
+        return _session().get_credentials()
 
     def all(self) -> list[Any]:
         return [self.dynamodb, self.s3, self.sqs, self.events, self.states, self.sagemaker, self.secrets]

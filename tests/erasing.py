@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -88,7 +88,7 @@ def unpacked(name: str, body: bytes) -> Iterator[bytes]:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             yield from (archive.read(entry) for entry in archive.namelist())
     elif body[:2] == b"\x1f\x8b":
-        yield zlib.decompress(body, 31)
+        yield gzip.decompress(body)
 
 
 def traces(core: Core, uid: str, content: bytes) -> list[str]:

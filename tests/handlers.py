@@ -23,9 +23,9 @@ ENVIRONMENT = {
 
 
 @cache
-def _module(function: str) -> Any:
+def _module(function: str, entry: str) -> Any:
     with mock.patch.dict(os.environ, ENVIRONMENT):
-        return importlib.import_module(f"{function}.handler")
+        return importlib.import_module(f"{function}.{entry}")
 
 
 class Context:
@@ -35,12 +35,16 @@ class Context:
     memory_limit_in_mb = 512
     invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
     aws_request_id = "request-1"
+    remaining_ms = 28_000
+
+    def get_remaining_time_in_millis(self) -> int:
+        return self.remaining_ms
 
 
-def handle(core: Core, function: str, event: dict[str, Any]) -> Any:
+def handle(core: Core, function: str, event: dict[str, Any], entry: str = "handler") -> Any:
     """Invoke one function with this account's services, as a new environment would have them."""
-    module = _module(function)
-    if function in ("api_modelarts", "api_sdk", "infer"):
+    module = _module(function, entry)
+    if function in ("api_customvision", "api_modelarts", "api_sdk", "infer"):
         importlib.import_module(f"{function}.context")._services = core.again()
     else:
         module.services = core.again()

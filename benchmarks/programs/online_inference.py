@@ -59,7 +59,7 @@ def ours(folder: Path) -> Callable[[str], str]:
     from dataloop.domain.models import Model
     from dataloop.services.predicting import Answered
     from infer import wire
-    from infer.runner import ModelRunner
+    from model_runner.runner import ModelRunner
 
     class Files:
         """The model's folder in place of the bucket."""

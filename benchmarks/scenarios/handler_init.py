@@ -33,9 +33,11 @@ class MainPath:
 
 MAIN_PATHS = {
     "api_sdk": MainPath(("dynamodb", "s3"), ("keyring", "registering", "uploading"), "context"),
+    "api_customvision": MainPath(("dynamodb", "s3"), ("keyring", "projects", "browsing", "renditions"), "context"),
     "api_modelarts": MainPath(("dynamodb", "s3"), ("keyring", "surveying"), "context"),
     "erasure_steps": MainPath(("dynamodb", "s3"), ("erasure_steps",)),
     "infer": MainPath(("dynamodb", "s3"), ("keyring", "predicting"), "context", ("numpy", "onnxruntime", "PIL.Image")),
+    "index_terms": MainPath(("dynamodb",), ("indexing",)),
     "ingest_object": MainPath(("dynamodb", "s3"), ("registering",)),
     "publish_changes": MainPath(("events",), ("stores.bus",)),
     "track_task": MainPath(("dynamodb", "stepfunctions", "s3"), ("tasks",)),

@@ -178,6 +178,8 @@ class Export(Request):
         "onnx",
         "onnx_fp16",
         "onnx_int8",
+        "onnx_end_to_end",
+        "onnx_end_to_end_fp16",
         "openvino",
         "coreml",
         "litert",

@@ -48,8 +48,9 @@ def export() -> tuple[dict[str, Any], int]:
     """Export a model to a format, verified on real samples. Scope: train."""
     owner, body = tenant(router, "train"), json_body(router)
     model_id, format = wire.text(body, "model_id"), body.get("format", "onnx")
-    wish = {"max_drop": body.get("max_drop"), "task_id": claimed_id(router, owner, "export", body)}
-    return mapping.task(services().judging.request_export(owner, model_id, format, **wish)), 202
+    task_id = claimed_id(router, owner, "export", body)
+    task = services().judging.request_export(owner, model_id, format, max_drop=body.get("max_drop"), task_id=task_id)
+    return mapping.task(task), 202
 
 
 @router.get("/api/v1/tasks")

@@ -14,27 +14,32 @@ from aws_lambda_powertools.event_handler.api_gateway import Router
 from dataloop.domain.errors import InvalidInput, LimitExceeded
 
 # Lambda takes 6 MB per invocation (AWS: Lambda quotas); the same limit holds on one machine, so that nothing works
-# there that would fail in the cloud.
+# there that would fail in the cloud. Custom Vision's uploads have their own: its clients send more at once.
 MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 
 
-def json_body(router: Router) -> dict[str, Any]:
+def raw_body(router: Router) -> bytes:
+    """The body's bytes as the client sent them. Raises InvalidInput("body")."""
+    event = router.current_event
+    raw = event.body or ""
+    if not event.get("isBase64Encoded"):
+        return raw.encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(raw, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput("body", "is not valid base64") from error
+
+
+def json_body(router: Router, max_bytes: int = MAX_BODY_BYTES) -> dict[str, Any]:
     """The body as a JSON object. Raises InvalidInput("body"), LimitExceeded.
 
     NaN, infinities, lone surrogates and endless nesting are refused here: none of them can be stored.
     """
-    event = router.current_event
-    raw: str | bytes = event.body or ""
-    if event.get("isBase64Encoded"):
-        try:
-            raw = base64.b64decode(raw, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise InvalidInput("body", "is not valid base64") from error
-    size = len(raw) if isinstance(raw, bytes) else len(raw.encode(errors="surrogatepass"))
-    if size > MAX_BODY_BYTES:
-        raise LimitExceeded("body: bytes", MAX_BODY_BYTES, size)
+    raw = raw_body(router)
+    if len(raw) > max_bytes:
+        raise LimitExceeded("body: bytes", max_bytes, len(raw))
     if not raw.strip():
         return {}
     try:

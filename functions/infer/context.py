@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from dataloop import bootstrap
 from dataloop.bootstrap import Services
 from edge import auth
-from infer.runner import ModelRunner
+from model_runner.runner import ModelRunner
 
 _services: Services = bootstrap.from_environment()
 _runner = ModelRunner()

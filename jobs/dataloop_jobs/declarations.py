@@ -96,6 +96,18 @@ EXPORTERS: Mapping[str, Declaration] = {
         Declaration(
             "onnx_int8", "exporters", "ONNX quantised to int8, gated on the accuracy it keeps", takes_int8=True
         ),
+        Declaration(
+            "onnx_end_to_end",
+            "exporters",
+            "ONNX with preparation and decoding inside: pixels in, probabilities or boxes out",
+            supports=("classification", "multilabel_classification", "detection"),
+        ),
+        Declaration(
+            "onnx_end_to_end_fp16",
+            "exporters",
+            "the same with float16 weights, half the size",
+            supports=("classification", "multilabel_classification", "detection"),
+        ),
         Declaration("openvino", "exporters", "OpenVINO IR, float32", modules=("openvino",), takes_int8=True),
         Declaration("coreml", "exporters", "Core ML program for Apple devices", modules=("coremltools",)),
         Declaration("litert", "exporters", "LiteRT (TensorFlow Lite) flatbuffer", modules=("litert_torch",)),

@@ -34,6 +34,15 @@ def test_core_and_jobs_know_the_same_export_formats() -> None:
     assert set(exporters.FORMATS) == set(declarations.EXPORTERS)
 
 
+def test_core_and_jobs_know_which_formats_have_no_place_for_masks() -> None:
+    masks = {entry.name for entry in task_types.TASK_TYPES if entry.needs == "mask"}
+    ours = {entry.name for entry in exporters.EXPORTERS if not entry.takes_masks}
+    theirs = {name for name, entry in declarations.EXPORTERS.items() if entry.supports}
+    assert ours == theirs
+    for name in theirs:
+        assert set(declarations.EXPORTERS[name].supports) == set(declarations.TASK_TYPES) - masks
+
+
 def test_core_and_jobs_know_the_same_ways_to_select() -> None:
     assert {entry.name: entry.needs_model for entry in selections.STRATEGIES} == declarations.SELECTIONS
     assert selections.MEASURES == uncertainty.MEASURES

@@ -5,11 +5,30 @@ from __future__ import annotations
 import pytest
 
 from tests.core import account
-from tests.faults import import_scenarios, search_scenarios, version_scenarios
+from tests.faults import (
+    export_scenarios,
+    image_scenarios,
+    import_scenarios,
+    iteration_scenarios,
+    project_scenarios,
+    search_scenarios,
+    snapshot_scenarios,
+    version_scenarios,
+)
 from tests.faults.injection import FAULTS, Scenario, World
 from tests.faults.scenarios import SCENARIOS
 
-SCENARIOS = [*SCENARIOS, *import_scenarios.SCENARIOS, *search_scenarios.SCENARIOS, *version_scenarios.SCENARIOS]
+SCENARIOS = [
+    *SCENARIOS,
+    *export_scenarios.SCENARIOS,
+    *image_scenarios.SCENARIOS,
+    *import_scenarios.SCENARIOS,
+    *iteration_scenarios.SCENARIOS,
+    *search_scenarios.SCENARIOS,
+    *version_scenarios.SCENARIOS,
+    *project_scenarios.SCENARIOS,
+    *snapshot_scenarios.SCENARIOS,
+]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=[scenario.name for scenario in SCENARIOS])

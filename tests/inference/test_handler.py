@@ -78,7 +78,8 @@ def service(detector: TrainedModel) -> Iterator[Service]:
 @pytest.fixture(autouse=True)
 def no_models_yet(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has an execution environment of its own."""
-    from infer import context, runner
+    from infer import context
+    from model_runner import runner
 
     monkeypatch.setattr(context, "_runner", runner.ModelRunner(tmp_path))
 

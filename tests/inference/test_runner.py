@@ -21,11 +21,11 @@ from dataloop.services.predicting import Answered, Question
 from dataloop_inference.masks import compress, encode
 from dataloop_inference.model import Description
 from dataloop_inference.predictions import Prediction
-from infer import runner as runner_module
 from infer import wire
-from infer.graphs import GraphFolder
-from infer.loaded import LoadedModels
-from infer.runner import ModelRunner
+from model_runner import runner as runner_module
+from model_runner.graphs import GraphFolder
+from model_runner.loaded import LoadedModels
+from model_runner.runner import ModelRunner
 from tests.core import ARTIFACTS, Core, account
 from tests.pictures import picture
 from tests.trained import TrainedModel

@@ -127,14 +127,14 @@ def stream_sources(project: Project) -> Iterator[str]:
             yield f"{name}.{event}: no alarm on IteratorAge"
 
 
-@rule("F08", "A handler is <package>.handler.handler, and the package is in functions/.")
+@rule("F08", "A handler is <package>.handler.handler or <package>.<which>_handler.handler, and is in functions/.")
 def handler_exists(project: Project) -> Iterator[str]:
     for name, properties in project.of_type(FUNCTION).items():
-        package, _, rest = str(properties.get("Handler")).partition(".")
-        if rest != "handler.handler":
+        package, module, entry = (*str(properties.get("Handler")).split("."), "", "")[:3]
+        if entry != "handler" or not (module == "handler" or module.endswith("_handler")):
             yield f"{name}: Handler is {properties.get('Handler')}"
-        elif not (ROOT / "functions" / package / "handler.py").is_file():
-            yield f"{name}: functions/{package}/handler.py does not exist"
+        elif not (ROOT / "functions" / package / f"{module}.py").is_file():
+            yield f"{name}: functions/{package}/{module}.py does not exist"
 
 
 @rule("F09", "A function that sends failures to a queue may send to it.")

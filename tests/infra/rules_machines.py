@@ -36,7 +36,8 @@ FORBIDDEN_FIELDS = {
     "ToleratedFailurePercentagePath",
 }
 RECORDERS = {"task.fail", "loop.abort"}
-CALLED_BY_HAND = {"keys.create"}  # the first key of a stack: docs/deploy.md
+# The first key of a stack (docs/deploy.md); a project whose index an operator doubts (docs/projects.md).
+CALLED_BY_HAND = {"keys.create", "projects.repair"}
 CHILD_LIMIT_S = 300  # Step Functions quotas: an Express execution runs five minutes at most
 
 

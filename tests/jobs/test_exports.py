@@ -26,14 +26,23 @@ from dataloop_inference.server import answer
 from dataloop_jobs.commands import export as command
 from dataloop_jobs.commands.export import export
 from dataloop_jobs.contract import ProcessingFolders, StopRequest
-from dataloop_jobs.exporters import dockerfile, onnx_fp16, onnx_int8, openvino, torchscript
+from dataloop_jobs.exporters import dockerfile, onnx_end_to_end, onnx_fp16, onnx_int8, openvino, torchscript
 from dataloop_jobs.exporters.verification import FLOAT32, compare, one_by_one
 from dataloop_jobs.faults import BadDataset, BadParameter, VerificationFailed
 from dataloop_jobs.model_folder import file_sha256
 from tests.jobs.job_folder import SIZE
 from tests.trained import TrainedModel
 
-HERE = ("onnx", "onnx_fp16", "onnx_int8", "openvino", "torchscript", "dockerfile")
+HERE = (
+    "onnx",
+    "onnx_fp16",
+    "onnx_int8",
+    "onnx_end_to_end",
+    "onnx_end_to_end_fp16",
+    "openvino",
+    "torchscript",
+    "dockerfile",
+)
 
 
 def run(base: Path, format: str, monkeypatch: pytest.MonkeyPatch, **environment: str) -> tuple[Path, dict[str, Any]]:
@@ -149,6 +158,12 @@ def broken_server(folder: Path) -> None:
             "onnx_fp16",
             zeroed,
             r"onnx_fp16: outputs differ from the reference by \S+ on 5 samples; at most 0.1",
+        ),
+        (
+            onnx_end_to_end,
+            "onnx_end_to_end",
+            zeroed,
+            r"onnx_end_to_end: answers differ from the reference by \S+ on 5 samples; at most 0.001",
         ),
         (
             openvino,

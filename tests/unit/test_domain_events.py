@@ -75,6 +75,57 @@ def test_a_transition_is_announced_once(kind: str, before: str, after: str, name
     assert events_of([(entity(kind, after), entity(kind, after))]) == []
 
 
+def project(status: str, **more: Any) -> dict[str, Any]:
+    info = {"notification_uri": "https://queue.example/q", "container_uri": None}
+    return entity("PROJ", status, updated_at=AT, info=info) | more
+
+
+def iteration(status: str, **more: Any) -> dict[str, Any]:
+    info = {"notification_uri": "https://queue.example/q", "container_uri": "https://blob.example/c"}
+    names = {"sk": "ITER#7", "id": "7", "project_id": "1", "task_id": "9", "info": info}
+    return entity("PROJ", status, updated_at=AT) | names | more
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "names"),
+    [
+        (None, project("ACTIVE"), ["ProjectCreated"]),
+        (project("IMPORTING"), project("ACTIVE"), ["ProjectImported"]),
+        (project("IMPORTING"), project("FAILED"), ["ProjectImportFailed"]),
+        (project("ACTIVE"), project("DELETING"), ["ProjectDeleted"]),
+        (project("ACTIVE"), project("ACTIVE", name="other"), []),
+        (None, iteration("TRAINING"), []),
+        (iteration("TRAINING"), iteration("COMPLETED"), ["IterationTrained"]),
+        (iteration("TRAINING"), iteration("FAILED"), ["IterationFailed"]),
+        (iteration("COMPLETED"), iteration("COMPLETED", published={"name": "a"}), ["IterationPublished"]),
+        (
+            iteration("COMPLETED", published={"name": "a"}),
+            iteration("COMPLETED", published={"name": "b"}),
+            ["IterationUnpublished", "IterationPublished"],
+        ),
+        (iteration("COMPLETED", published={"name": "a"}), iteration("COMPLETED"), ["IterationUnpublished"]),
+        (iteration("COMPLETED"), iteration("COMPLETED"), []),
+        (None, {"pk": "default|PROJ#1", "sk": "TAG#2", "id": "2", "name": "cat"}, []),
+    ],
+)
+def test_projects_and_iterations_say_where_their_owner_listens(before: Any, after: Any, names: list[str]) -> None:
+    found = [event for _, event in events_of([(before, after)])]
+    assert [event.name for event in found] == names
+    declared = {kind.name: set(kind.fields) for kind in EventTypes.all()}
+    for event in found:
+        assert set(event.data) == declared[event.name]
+        assert event.data["notification_uri"] == "https://queue.example/q"
+
+
+def test_an_export_of_an_iteration_is_announced_with_its_container() -> None:
+    origin = {"project_id": "1", "iteration_id": "7", "container_uri": "https://blob.example/c"}
+    after = entity("TASK", "SUCCEEDED", updated_at=AT, parameters={"origin": origin})
+    found = [event for _, event in events_of([(entity("TASK", "RUNNING"), after)])]
+    assert [event.name for event in found] == ["ModelExported", "IterationExported"]
+    assert found[1].data == {"task_id": "1", "notification_uri": "", **origin}
+    assert events_of([(after, after)]) == []
+
+
 @pytest.mark.parametrize("changes", [(entity("DSV", "DRAFT"), None), (None, entity("DSV", "DRAFT"))])
 def test_other_changes_mean_nothing(changes: Any) -> None:
     assert events_of([changes]) == []

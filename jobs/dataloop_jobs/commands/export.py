@@ -52,7 +52,8 @@ def describe(
 ) -> list[Path]:
     """What a client needs beside the artefact: model.json (of this artefact), the labels, a README."""
     names = sorted(path.relative_to(folder).as_posix() for path in files)
-    description: dict[str, Any] = {**model.description, "export": {"format": declaration.name, "files": names}}
+    own = getattr(declaration.load(), "describe", dict)(model.description)
+    description: dict[str, Any] = {**own, "export": {"format": declaration.name, "files": names}}
     graph = folder / GRAPH
     if graph in files:
         # The sha256 in model.json is what consumers check model.onnx with.

@@ -56,7 +56,11 @@ class ExportJob:
 
 
 class Exporter(Protocol):
-    """A module of this folder. Heavy packages are imported inside its functions: the others must not need them."""
+    """A module of this folder. Heavy packages are imported inside its functions: the others must not need them.
+
+    It may also have `describe(description)`: the content of model.json for an artefact that is used otherwise than the
+    model is (`onnx_end_to_end`).
+    """
 
     def export(self, job: ExportJob) -> list[Path]:
         """Write the artefact's own files into job.folder and return their paths. The command adds model.json, labels,

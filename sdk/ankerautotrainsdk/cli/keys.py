@@ -14,7 +14,9 @@ from ankerautotrainsdk.cli.session import open_client
 from ankerautotrainsdk.errors import ApiError, ConfigurationError, ConnectionFailed, error_from_answer
 
 group = typer.Typer(help="API keys: list, create, revoke, bootstrap.", no_args_is_help=True)
-Scopes = Annotated[list[str] | None, typer.Option("--scope", help="read, write, train, release, admin; repeatable.")]
+Scopes = Annotated[
+    list[str] | None, typer.Option("--scope", help="read, write, train, release, predict, admin; repeatable.")
+]
 _STEPS_FUNCTION = "WorkflowStepsFunction"
 
 

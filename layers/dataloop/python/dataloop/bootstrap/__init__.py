@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from dataloop import settings as settings_module
-from dataloop.bootstrap.models import ModelServices
+from dataloop.bootstrap.projects import ProjectServices
 from dataloop.bootstrap.stores import Stores
 from dataloop.services.clock import Clock
 from dataloop.settings import Settings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dataloop.services.sweeping import SweepService
 
 
-class Services(ModelServices):
+class Services(ProjectServices):
     """Every use case. `stores` is for the wiring and for tests; adapters use services."""
 
     def endings(self) -> dict[str, Callable[[Task], None]]:
@@ -29,6 +29,8 @@ class Services(ModelServices):
             "train": lambda task: self.training.end_training(task),
             "release": lambda task: self.releasing.end_release(task),
             "loop": lambda task: self.loop_steps.end_run(task),
+            "copy_project": lambda task: self.copying.end_copy(task),
+            "train_project": lambda task: self.iterating.end_training(task),
         }
 
     @cached_property
@@ -44,6 +46,7 @@ class Services(ModelServices):
             self.tasks,
             self.looping,
             self.removing,
+            self.project_deletions,
             self.retaining,
             self.clock,
             self.settings.orphan_after_days,

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dataloop.services.claiming import ClaimService
     from dataloop.services.deleting import DeletionChoice
     from dataloop.services.erasing import ErasureService
-    from dataloop.services.erasure_steps import ErasureSteps
     from dataloop.services.gathering import GatheringService
     from dataloop.services.hashing import HashService
     from dataloop.services.keyring import KeyringService
@@ -135,25 +134,5 @@ class DataServices:
             stores.models,
             stores.releases,
             stores.artifacts,
-            self.clock,
-        )
-
-    @cached_property
-    def erasure_steps(self) -> ErasureSteps:
-        from dataloop.services.erasure_receipts import ReceiptWriter
-        from dataloop.services.erasure_records import RecordEraser
-        from dataloop.services.erasure_steps import ErasureSteps
-        from dataloop.services.erasure_sweep import CopySweeper
-
-        stores = self.stores
-        raw, artifacts = stores.erasable_raw, stores.erasable_artifacts
-        return ErasureSteps(
-            stores.deletions,
-            stores.erasures,
-            self.tasks,
-            RecordEraser(stores.erasures, stores.annotations, raw, artifacts, self.clock),
-            CopySweeper(stores.erasures, stores.datasets, stores.models, self.tasks, stores.queries, artifacts),
-            ReceiptWriter(stores.erasures, stores.models, stores.releases, artifacts, self.clock),
-            artifacts,
             self.clock,
         )

@@ -10,6 +10,8 @@ from dataloop.settings import Settings
 if TYPE_CHECKING:
     from dataloop.gateways.bus import EventBus
     from dataloop.gateways.erasable import ErasableBucket
+    from dataloop.gateways.fetching import Fetcher
+    from dataloop.gateways.link_signing import LinkSigner
     from dataloop.gateways.machines import Machines
     from dataloop.gateways.model_registry import ModelRegistry
     from dataloop.gateways.objects import Bucket
@@ -20,17 +22,23 @@ if TYPE_CHECKING:
     from dataloop.repositories.datasets import DatasetRepository
     from dataloop.repositories.deletions import DeletionRepository
     from dataloop.repositories.erasures import ErasureRepository
+    from dataloop.repositories.images import ImageRepository
+    from dataloop.repositories.iterations import IterationRepository
     from dataloop.repositories.loops import LoopRepository
     from dataloop.repositories.models import ModelRepository
     from dataloop.repositories.once import OnceRepository
     from dataloop.repositories.postings import PostingRepository
+    from dataloop.repositories.predictions import PredictionRepository
+    from dataloop.repositories.projects import ProjectRepository
     from dataloop.repositories.queries import QueryRepository
     from dataloop.repositories.raw_data import RawDataRepository
     from dataloop.repositories.releases import ReleaseRepository
     from dataloop.repositories.removals import RemovalRepository
     from dataloop.repositories.retention import RetentionRepository
+    from dataloop.repositories.suggestions import SuggestionRepository
     from dataloop.repositories.table import Table
     from dataloop.repositories.tasks import TaskRepository
+    from dataloop.repositories.terms import TermIndex
 
 
 class Stores:
@@ -57,6 +65,25 @@ class Stores:
         from dataloop.gateways.objects import Bucket
 
         return Bucket(self._clients.s3, self.settings.artifacts_bucket)
+
+    @cached_property
+    def raw_links(self) -> LinkSigner:
+        return self._link_signer(self.settings.raw_bucket)
+
+    @cached_property
+    def artifact_links(self) -> LinkSigner:
+        return self._link_signer(self.settings.artifacts_bucket)
+
+    def _link_signer(self, bucket: str) -> LinkSigner:
+        from dataloop.gateways.link_signing import LinkSigner
+
+        return LinkSigner(self._clients.s3, bucket, self.settings.region, self._clients.credentials)
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        from dataloop.gateways.fetching import Fetcher
+
+        return Fetcher(self.settings.local_url_hosts.split(","))
 
     @cached_property
     def ingest_queue(self) -> Queue:
@@ -137,6 +164,12 @@ class Stores:
         return ReleaseRepository(self.table)
 
     @cached_property
+    def iterations(self) -> IterationRepository:
+        from dataloop.repositories.iterations import IterationRepository
+
+        return IterationRepository(self.table)
+
+    @cached_property
     def loops(self) -> LoopRepository:
         from dataloop.repositories.loops import LoopRepository
 
@@ -153,6 +186,36 @@ class Stores:
         from dataloop.repositories.queries import QueryRepository
 
         return QueryRepository(self.table)
+
+    @cached_property
+    def projects(self) -> ProjectRepository:
+        from dataloop.repositories.projects import ProjectRepository
+
+        return ProjectRepository(self.table)
+
+    @cached_property
+    def predictions(self) -> PredictionRepository:
+        from dataloop.repositories.predictions import PredictionRepository
+
+        return PredictionRepository(self.table)
+
+    @cached_property
+    def suggestions(self) -> SuggestionRepository:
+        from dataloop.repositories.suggestions import SuggestionRepository
+
+        return SuggestionRepository(self.table)
+
+    @cached_property
+    def images(self) -> ImageRepository:
+        from dataloop.repositories.images import ImageRepository
+
+        return ImageRepository(self.table)
+
+    @cached_property
+    def terms(self) -> TermIndex:
+        from dataloop.repositories.terms import TermIndex
+
+        return TermIndex(self.table, self.images)
 
     @cached_property
     def keys(self) -> AccessKeyRepository:

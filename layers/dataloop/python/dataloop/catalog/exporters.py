@@ -9,17 +9,20 @@ from dataclasses import dataclass
 class Exporter:
     """name as jobs know it; needs_own_environment: its converter does not live with the packages of training, so its
     job installs jobs/exports/<name>.txt first. calibrates: it must see images that the model has learnt from, and may lose
-    accuracy within a limit."""
+    accuracy within a limit. takes_masks: models that draw masks can be exported so."""
 
     name: str
     needs_own_environment: bool = False
     calibrates: bool = False
+    takes_masks: bool = True
 
 
 EXPORTERS = (
     Exporter("onnx"),
     Exporter("onnx_fp16"),
     Exporter("onnx_int8", calibrates=True),
+    Exporter("onnx_end_to_end", takes_masks=False),
+    Exporter("onnx_end_to_end_fp16", takes_masks=False),
     Exporter("openvino", needs_own_environment=True),
     Exporter("coreml", needs_own_environment=True),
     Exporter("litert", needs_own_environment=True),

@@ -51,6 +51,16 @@ class EventType:
     fields: Mapping[str, str]
 
 
+# Where a project's owner wants to hear of it, as it was given: "" for nowhere. Rules forward by it; nothing here calls it.
+_PROJECT: Mapping[str, str] = {"project_id": "string", "name": "string", "notification_uri": "string"}
+_ITERATION: Mapping[str, str] = {
+    "project_id": "string",
+    "iteration_id": "string",
+    "notification_uri": "string",
+    "container_uri": "string",
+}
+
+
 class EventTypes:
     """All events that leave the core."""
 
@@ -87,6 +97,25 @@ class EventTypes:
         "data",
         "Images were deleted for good: whoever keeps copies removes them.",
         {"count": "integer", "deletion_id": "string", "uids": "array"},
+    )
+    PROJECT_CREATED: ClassVar = EventType("ProjectCreated", "projects", "A project was made.", _PROJECT)
+    PROJECT_IMPORTED: ClassVar = EventType(
+        "ProjectImported", "projects", "Everything was copied into a project.", _PROJECT
+    )
+    PROJECT_IMPORT_FAILED: ClassVar = EventType(
+        "ProjectImportFailed", "projects", "A copy of a project is not whole.", _PROJECT
+    )
+    PROJECT_DELETED: ClassVar = EventType("ProjectDeleted", "projects", "A project looks gone from now on.", _PROJECT)
+    ITERATION_TRAINED: ClassVar = EventType("IterationTrained", "projects", "A training finished.", _ITERATION)
+    ITERATION_FAILED: ClassVar = EventType("IterationFailed", "projects", "A training failed.", _ITERATION)
+    ITERATION_PUBLISHED: ClassVar = EventType(
+        "IterationPublished", "projects", "An iteration answers under a name.", {**_ITERATION, "name": "string"}
+    )
+    ITERATION_UNPUBLISHED: ClassVar = EventType(
+        "IterationUnpublished", "projects", "It does not any more.", {**_ITERATION, "name": "string"}
+    )
+    ITERATION_EXPORTED: ClassVar = EventType(
+        "IterationExported", "projects", "An export was verified.", {**_ITERATION, "task_id": "string"}
     )
     TASK_FAILED: ClassVar = EventType(
         "TaskFailed", "tasks", "A task ended in FAILED.", {"task_id": "string", "kind": "string"}

@@ -12,7 +12,7 @@ from typing import Any
 from dataloop.domain.errors import Forbidden
 from dataloop.domain.residency import EVERYTHING, Clearance
 
-SCOPES = ("read", "write", "train", "release", "admin")
+SCOPES = ("read", "write", "train", "release", "predict", "admin")
 TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 PREFIX = "dl_"
 # A project id of a cloud that a client came from: 32 hex characters at Huawei.

@@ -27,6 +27,9 @@ MACHINES = {
     "query": "dataset_files",
     "verify": "dataset_files",
     "delete": "erasure",
+    "train_project": "project_training",
+    "bulk_delete": "project_batch",
+    "copy_project": "project_batch",
 }
 KINDS = tuple(MACHINES)
 TERMINAL = tuple(state for state in transitions.TASK if transitions.is_terminal(transitions.TASK, state))

@@ -54,6 +54,10 @@ class Clients:
         # Virtual-hosted names with a v4 signature: presigned requests then work in every region and partition.
         return self._make("s3", **_S3)
 
+    def credentials(self) -> Any:
+        """What links are signed with: the same as the clients find."""
+        return boto3.session.Session().get_credentials()
+
     @cached_property
     def sqs(self) -> Any:
         return self._make("sqs")

@@ -61,6 +61,12 @@ class Bucket:
         """One PUT."""
         self._call("put_object", key, Body=body, ContentType=content_type)
 
+    def put_version(self, key: str, body: bytes, content_type: str, sha256: str) -> str:
+        """One PUT that S3 checks against the content's SHA-256 (hex); returns the version it made."""
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+        answer = self._call("put_object", key, Body=body, ContentType=content_type, ChecksumSHA256=checksum)
+        return str(answer.get("VersionId") or "null")
+
     def upload(self, path: Path, key: str) -> None:
         """A file from disk, in parts when it is large."""
         try:
@@ -78,6 +84,27 @@ class Bucket:
     def get(self, key: str, version_id: str | None = None) -> bytes:
         """The whole object, or one version of it. Raises NotFound."""
         return self._read(key, **({"VersionId": version_id} if version_id and version_id != "null" else {}))
+
+    def get_tagged(self, key: str) -> tuple[bytes, str]:
+        """The whole object and its ETag, for `replace`. Raises NotFound."""
+        answer = self._call("get_object", key)
+        try:
+            return answer["Body"].read(), answer["ETag"]
+        except BotoCoreError as error:  # the connection broke while the body came
+            raise Unavailable(f"S3: {error}") from error
+
+    def replace(self, key: str, body: bytes, etag: str | None, content_type: str = "application/json") -> bool:
+        """Put over exactly the object with this ETag; None: only where nothing is. False when there is another. 1 PUT."""
+        condition = {"IfNoneMatch": "*"} if etag is None else {"IfMatch": etag}
+        try:
+            self._call("put_object", key, Body=body, ContentType=content_type, **condition)
+        except NotFound:  # what was to be replaced is gone
+            return False
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+                return False
+            raise
+        return True
 
     def get_range(self, key: str, start: int, length: int, version_id: str | None = None) -> bytes:
         """Bytes start … start+length-1 (fewer at the end, none behind it). Raises NotFound."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataloop.domain.projects import ROWS_A_BLOCK
 from dataloop.domain.times import day_of
 
 BY_TIME = "by_time"  # GSI1: g1pk, g1sk
 BY_PARENT = "by_parent"  # GSI2: g2pk, g2sk
 ROOT = "#"  # the sort key of an entity's own item
+TRAINING = "TRAINING"  # the sort key, below a project's partition, of the item that says which iteration trains now
 DAY_SHARDS = "0123456789abcdef"  # 16 ways, by the first digit of the uid, so that no day is one hot partition
 
 
@@ -175,6 +177,86 @@ def retentions(tenant: str) -> str:
 def retention_run(at: str) -> str:
     """Sort key, below a retention policy's partition, of one run of it."""
     return f"RUN#{at}"
+
+
+def project(tenant: str, project_id: str) -> str:
+    """The partition of a project: its own item, its tags (TAG#, deleted GONETAG#), its iterations (ITER#)."""
+    return f"{tenant}|PROJ#{project_id}"
+
+
+def projects(tenant: str) -> str:
+    """GSI1 partition of all projects."""
+    return f"{tenant}|PROJ"
+
+
+def leaving_projects(tenant: str) -> str:
+    """GSI1 partition of the projects that are being deleted, and of deleted tags that images may still have."""
+    return f"{tenant}|LEAVINGPROJ"
+
+
+def tag(tag_id: str) -> str:
+    """Sort key, below a project's partition, of one of its tags."""
+    return f"TAG#{tag_id}"
+
+
+def deleted_tag(tag_id: str) -> str:
+    """Sort key, below a project's partition, of the note that a deleted tag leaves until no image has it."""
+    return f"GONETAG#{tag_id}"
+
+
+def iteration(iteration_id: str) -> str:
+    """Sort key, below a project's partition, of one of its iterations."""
+    return f"ITER#{iteration_id}"
+
+
+def image(tenant: str, project_id: str, ordinal: int) -> tuple[str, str]:
+    """(partition, sort key) of one image of a project."""
+    block, row = divmod(ordinal, ROWS_A_BLOCK)
+    return f"{tenant}|IMG#{project_id}#{block}", f"{row:03d}"
+
+
+def images_of(tenant: str, uid: str) -> str:
+    """The partition that says in which projects content is (sort key: the project) and was (project#ordinal)."""
+    return f"{tenant}|IMGOF#{uid}"
+
+
+def term(tenant: str, project_id: str, name: str) -> str:
+    """The partition of a term's blocks of 65,536 ordinals (sort key: the block's number, five digits)."""
+    return f"{tenant}|TERM#{project_id}#{name}"
+
+
+def term_names(tenant: str, project_id: str) -> str:
+    """The partition that lists a project's blocks (sort key: a digest of the term, the block's number)."""
+    return f"{tenant}|TERMS#{project_id}"
+
+
+def sequence(tenant: str, name: str) -> str:
+    return f"{tenant}|SEQ#{name}"
+
+
+def predictions(tenant: str, project_id: str, day: str) -> str:
+    """The partition of a project's stored predictions of a day (yyyymmdd); sort key: the prediction's id."""
+    return f"{tenant}|PRED#{project_id}#{day}"
+
+
+def prediction_days(tenant: str, project_id: str) -> str:
+    """The partition that lists the days with stored predictions of a project."""
+    return f"{tenant}|PRED#{project_id}#DAYS"
+
+
+def predictions_of(tenant: str, uid: str) -> str:
+    """The partition that says which stored predictions are about content (sort key: project#prediction)."""
+    return f"{tenant}|PREDOF#{uid}"
+
+
+def suggestions(tenant: str, iteration_id: str, tag_id: str) -> str:
+    """The partition of what an iteration suggests for one tag; sort key: the likeliest first, then the image."""
+    return f"{tenant}|SUG#{iteration_id}#{tag_id}"
+
+
+def suggested_images(tenant: str, iteration_id: str) -> str:
+    """The partition of all images that an iteration has suggested tags for; sort key: the image's id."""
+    return f"{tenant}|SUG#{iteration_id}"
 
 
 def lock(tenant: str, what: str) -> str:

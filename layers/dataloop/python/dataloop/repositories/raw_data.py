@@ -56,9 +56,9 @@ class RawDataRepository:
             return True
         # It was erased once: bytes that came after that are a new decision, older ones are not.
         changes |= {"reopened_at": location.modified, "reopened_by": f"{attribute}#{seq}"}
-        condition, times = f"{is_new} AND #erased_at < :modified", {"modified": location.modified}
+        condition, modified = f"{is_new} AND #erased_at < :modified", location.modified
         try:
-            self._table.update(pk, set=changes, set_if_absent=first, condition=condition, seq=seq, **times)
+            self._table.update(pk, set=changes, set_if_absent=first, condition=condition, seq=seq, modified=modified)
         except ConditionFailed as lost:
             if lost.item["erased_at"] >= location.modified:
                 raise IllegalTransition("raw data", uid, "ERASED", "registering an older copy") from lost

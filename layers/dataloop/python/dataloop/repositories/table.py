@@ -129,6 +129,13 @@ class Table:
             puts = [{"PutRequest": {"Item": encode_item(item)}} for item in items[start : start + BATCH_WRITE]]
             self._write_batch(puts)
 
+    def delete_many(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Unconditional deletions by (pk, sk), 25 a call; what is not there is no error."""
+        wanted = list(dict.fromkeys(keys))  # DynamoDB takes a key once a call
+        for start in range(0, len(wanted), BATCH_WRITE):
+            chunk = wanted[start : start + BATCH_WRITE]
+            self._write_batch([{"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}} for pk, sk in chunk])
+
     def update(
         self,
         pk: str,
@@ -136,12 +143,13 @@ class Table:
         *,
         set: Mapping[str, object] | None = None,
         set_if_absent: Mapping[str, object] | None = None,
+        add: Mapping[str, int] | None = None,
         remove: Sequence[str] = (),
         condition: str | None = None,
         **values: object,
     ) -> Item:
-        """Change attributes of one item and return it whole. Raises ConditionFailed."""
-        request = self._update_request(pk, sk, set, set_if_absent, remove, condition, values)
+        """Change attributes of one item and return it whole; add: to numbers, 0 when absent. Raises ConditionFailed."""
+        request = self._update_request(pk, sk, set, set_if_absent, add, remove, condition, values)
         answer = self._call("update_item", TableName=self.name, ReturnValues="ALL_NEW", **request)
         return decode_item(answer["Attributes"])
 
@@ -162,6 +170,7 @@ class Table:
         pk: str = "",
         sk: str = "#",
         set: Mapping[str, object] | None = None,
+        add: Mapping[str, int] | None = None,
         remove: Sequence[str] = (),
         condition: str | None = None,
         **values: object,
@@ -171,12 +180,14 @@ class Table:
             assert item is not None
             request = self._put_request(item, condition, values)
         elif kind == "Update":
-            request = self._update_request(pk, sk, set, None, remove, condition, values)
+            request = self._update_request(pk, sk, set, None, add, remove, condition, values)
         else:
-            assert condition is not None
             expression = _Expression(values={f":{name}": value for name, value in values.items()})
-            request = {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}, "ConditionExpression": expression.use(condition)}
-            request |= {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"} | expression.request()
+            request = {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}
+            if condition:
+                request["ConditionExpression"] = expression.use(condition)
+                request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+            request |= expression.request()
         return Write(kind, {"TableName": self.name, **request})
 
     def transact(self, writes: Sequence[Write]) -> None:
@@ -213,10 +224,12 @@ class Table:
         cursor: str | None = None,
         consistent: bool = False,
         after: str | None = None,
+        between: tuple[str, str] | None = None,
     ) -> Page:
         """One page of a partition, in sort key order. Index reads are always eventual. 0.5 RRU per 4 KB read.
 
-        prefix, after: only sort keys that begin with the one, or come behind the other; not both.
+        prefix, after, between: only sort keys that begin with the one, come behind the second, or are from the one to the
+        other, both included. At most one of the three.
         """
         pk_name, sk_name = {None: ("pk", "sk"), "by_time": ("g1pk", "g1sk"), "by_parent": ("g2pk", "g2sk")}[index]
         expression = _Expression(values={":pk": pk})
@@ -227,6 +240,9 @@ class Table:
         if after is not None:
             condition += " AND " + expression.use(f"#{sk_name} > :after")
             expression.values[":after"] = after
+        if between is not None:
+            condition += " AND " + expression.use(f"#{sk_name} BETWEEN :low AND :high")
+            expression.values |= {":low": between[0], ":high": between[1]}
         request: dict[str, Any] = {
             "TableName": self.name,
             "KeyConditionExpression": condition,
@@ -270,6 +286,7 @@ class Table:
         sk: str,
         set: Mapping[str, object] | None,
         set_if_absent: Mapping[str, object] | None,
+        add: Mapping[str, int] | None,
         remove: Sequence[str],
         condition: str | None,
         values: Mapping[str, object],
@@ -283,6 +300,9 @@ class Table:
             sets.append(expression.use(f"#{name} = if_not_exists(#{name}, :set_{name})"))
             expression.values[f":set_{name}"] = value
         text = f"SET {', '.join(sets)}" if sets else ""
+        if add:
+            text += " ADD " + ", ".join(expression.use(f"#{name} :add_{name}") for name in add)
+            expression.values |= {f":add_{name}": value for name, value in add.items()}
         if remove:
             text += " REMOVE " + ", ".join(expression.use(f"#{name}") for name in remove)
         request: dict[str, Any] = {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}, "UpdateExpression": text.strip()}
@@ -301,13 +321,18 @@ class Table:
         raise Throttled("DynamoDB left items unwritten")
 
     def _call(self, operation: str, **request: Any) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = getattr(self._client, operation)(**request)
-        except ClientError as error:
-            raise _translated(error) from error
-        except BotoCoreError as error:
-            raise Unavailable(f"DynamoDB: {error}") from error
-        return answer
+        """One call; an item that a transaction holds for a moment is asked for again."""
+        for attempt in range(TRIES):
+            try:
+                answer: dict[str, Any] = getattr(self._client, operation)(**request)
+                return answer
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "TransactionConflictException":
+                    raise _translated(error) from error
+            except BotoCoreError as error:
+                raise Unavailable(f"DynamoDB: {error}") from error
+            _pause(attempt)
+        raise Throttled("DynamoDB: the item is in transactions all the time")
 
 
 def _translated(error: Any) -> Exception:

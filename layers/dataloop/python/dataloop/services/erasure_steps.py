@@ -20,13 +20,14 @@ from dataloop.gateways.objects import Bucket
 from dataloop.repositories.deletions import DeletionRepository
 from dataloop.repositories.erasures import ErasureRepository
 from dataloop.services.clock import Clock
+from dataloop.services.erasure_projects import ProjectEraser
 from dataloop.services.erasure_receipts import ReceiptWriter
 from dataloop.services.erasure_records import RecordEraser
 from dataloop.services.erasure_sweep import FOLDERS, SPLIT_LISTS, TASKS, VERSIONS, CopySweeper
 from dataloop.services.gathering import chunks
 from dataloop.services.tracking import TaskService
 
-RECORDS = "records"
+RECORDS, PROJECTS = "records", "projects"
 # Sizes of parts, so that each is done within a child's two minutes: an image costs some ten calls, a version that holds
 # one of them is read and written whole, and one that does not costs two calls.
 UIDS_A_PART, VERSIONS_A_PART, FOLDERS_A_PART = 25, 50, 25
@@ -47,6 +48,7 @@ class ErasureSteps:
         erasures: ErasureRepository,
         tasks: TaskService,
         records: RecordEraser,
+        projects: ProjectEraser,
         copies: CopySweeper,
         receipts: ReceiptWriter,
         artifacts: Bucket,
@@ -56,6 +58,7 @@ class ErasureSteps:
         self._erasures = erasures
         self._tasks = tasks
         self._records = records
+        self._projects = projects
         self._copies = copies
         self._receipts = receipts
         self._artifacts = artifacts
@@ -137,6 +140,9 @@ class ErasureSteps:
             number = part["number"]
             found = self._records.erase(deletion, part["uids"], f"{found_key}/{number:05d}.json")
             return {"area": area, "records": found}
+        if area == PROJECTS:
+            found_key, is_last = f"{found_key}/{part['number']:05d}.json", part["pass"] == 2
+            return {"area": area, "changed": self._projects.erase(deletion, part["uids"], found_key, is_last=is_last)}
         if area == VERSIONS:
             done = (self._copies.erase_version(deletion, id, uids, f"{found_key}/{id}.json") for id in part["ids"])
             return {"area": area, "changed": [entry for entry in done if entry is not None]}
@@ -155,6 +161,8 @@ class ErasureSteps:
         """What was looked for and is gone. Raises Unavailable when something is there again: the part is repeated."""
         if part["area"] == RECORDS:
             return self._records.verify(deletion, done["records"])
+        if part["area"] == PROJECTS:
+            return self._projects.verify(deletion, part["uids"])
         if part["area"] == VERSIONS:
             touched = self._touched(deletion) & set(part["ids"])
             for version_id in touched:
@@ -178,6 +186,7 @@ class ErasureSteps:
         """Records, then versions, then what jobs and people made of them. Repeated, records come in the same parts."""
         for number, chunk in enumerate(chunks(uids, UIDS_A_PART)):
             yield {"area": RECORDS, "number": number, "uids": chunk}
+            yield {"area": PROJECTS, "number": number, "uids": chunk}
         tenant, wanted = deletion.tenant, frozenset(uids)
         concerned, others = set(), []
         for version_id in self._copies.ids(tenant, VERSIONS):

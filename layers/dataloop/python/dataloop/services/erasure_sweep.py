@@ -252,7 +252,7 @@ class CopySweeper:
         return found
 
     def _may_hold(self, task: Task, uids: Collection[str], versions: Collection[str]) -> bool:
-        if task.kind in ("build", "download"):
+        if task.kind in ("build", "download", "train_project", "copy_project"):
             return True
         if task.kind == "import":
             return False  # it registers nothing of erased images, and waits for hours for files

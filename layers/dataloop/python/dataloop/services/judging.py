@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from dataloop.catalog import exporters
+from dataloop.catalog import exporters, task_types
 from dataloop.domain.analyses import check_share
 from dataloop.domain.datasets import DatasetVersion
 from dataloop.domain.errors import IllegalTransition, InvalidInput, NotFound
@@ -16,6 +17,7 @@ from dataloop.gateways.objects import Bucket
 from dataloop.repositories.datasets import DatasetRepository
 from dataloop.repositories.models import ModelRepository
 from dataloop.services.clock import Clock
+from dataloop.services.export_archives import write_archive
 from dataloop.services.job_inputs import JobInputs, processing_inputs
 from dataloop.services.tracking import TaskService
 from dataloop.settings import Settings
@@ -74,22 +76,33 @@ class JudgingService:
         format: object,
         *,
         max_drop: object = None,
+        archive: Mapping[str, Any] | None = None,
+        origin: Mapping[str, str] | None = None,
         task_id: str | None = None,
         parent_id: str | None = None,
     ) -> Task:
         """max_drop: how much of the primary metric a format that rounds may lose (0 to 1; the job's own limit if None).
 
+        archive: also pack all files into one, with these "texts" (content by name) and a list of the labels.
+        origin: which project's iteration it is of, and who wants to hear of it (services/project_events.py).
         Raises NotFound, IllegalTransition, InvalidInput(format, max_drop).
         """
         exporter = exporters.by_name(format)
         if exporter is None:
             raise InvalidInput("format", f"must be one of {', '.join(exporters.FORMATS)}", format)
-        self._completed(tenant, model_id)
+        model = self._completed(tenant, model_id)
+        kind = task_types.by_name(model.task_type)
+        if not exporter.takes_masks and kind is not None and kind.needs == "mask":
+            raise InvalidInput("format", f"{format} has no place for the masks of {model.task_type}", format)
         wish: dict[str, Any] = {"model_id": model_id, "format": format}
         if max_drop is not None:
             wish["max_drop"] = check_share(max_drop, "max_drop")
             if not exporter.calibrates:
                 raise InvalidInput("max_drop", f"{format} must compute the same: it may lose nothing", max_drop)
+        if archive is not None:
+            wish["archive"] = dict(archive)
+        if origin is not None:
+            wish["origin"] = dict(origin)
         task = self._tasks.create(tenant, "export", f"Model#{model_id}", wish, id=task_id, parent_id=parent_id)
         return task if parent_id else self._tasks.start(task)
 
@@ -141,6 +154,10 @@ class JudgingService:
         files = [
             {"name": name, "key": f"{prefix}/{name}", **facts} for name, facts in sorted(verification["files"].items())
         ]
+        archive = task.parameters.get("archive")
+        if archive is not None:
+            labels = self._models.get(tenant, str(task.parameters["model_id"])).labels
+            files.append(write_archive(self._artifacts, prefix, files, labels, archive["texts"]))
         result = {"format": verification["format"], "files": files, "verification": verification}
         self._tasks.succeed(task, result | {"model_id": task.parameters["model_id"]})
         return {"format": verification["format"], "files": len(files)}

@@ -60,7 +60,7 @@ class Answered:
 
 
 class Runner(Protocol):
-    """Runs models. The numbers are outside of the core: functions/infer/runner.py has them."""
+    """Runs models. The numbers are outside of the core: functions/model_runner/runner.py has them."""
 
     def run(
         self, model: Model, files: Bucket, images: Sequence[bytes], min_score: float | None, limit: int

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dataloop.domain.events import MAX_IDS, DomainEvent, EventType, EventTypes
+from dataloop.services import project_events
 
 Change = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
 
@@ -41,10 +42,14 @@ def events_of(changes: Sequence[Change]) -> list[tuple[int, DomainEvent]]:
             )
         elif entity == "ANN" and old is None and new["sk"] == "#":
             registered.setdefault((tenant, "annotation"), []).append((index, new["id"], new["created_at"]))
+        elif entity == "PROJ":
+            found.extend((index, event) for event in project_events.of_project(tenant, old, new))
         else:
             event = _transition(tenant, entity, old, new)
             if event is not None:
                 found.append((index, event))
+            if entity == "TASK":
+                found.extend((index, each) for each in project_events.of_export(tenant, old, new))
     for (tenant, what), entries in registered.items():
         found.extend(_coalesced(tenant, what, entries))
     for (tenant, deletion_id), entries in erased.items():

@@ -37,6 +37,11 @@ def _create_key(services: Services, tenant: str, given: Input) -> Mapping[str, A
     return {"key_id": key.id, "key": secret}
 
 
+def _repair_project(services: Services, tenant: str, given: Input) -> Mapping[str, Any]:
+    repaired = services.indexing.repair(tenant, given["project_id"])
+    return {"images": repaired.images, "terms": repaired.terms, "counts": repaired.counts}
+
+
 STEPS: Mapping[str, Step] = {
     "task.fail": _fail,
     "dataset.plan": lambda s, tenant, given: s.building.plan(tenant, given["task_id"]),
@@ -69,6 +74,11 @@ STEPS: Mapping[str, Step] = {
     "release.mark": lambda s, tenant, given: s.releasing.mark(tenant, given["release_id"]),
     "release.refuse": _refuse,
     "release.roll_back": lambda s, tenant, given: s.releasing.roll_back(tenant, given["release_id"]),
+    "iteration.plan": lambda s, tenant, given: s.freezing.plan(tenant, given["task_id"]),
+    "iteration.freeze": lambda s, tenant, given: s.freezing.freeze(tenant, given["task_id"], given["part_key"]),
+    "iteration.link": lambda s, tenant, given: s.freezing.link(tenant, given["task_id"]),
+    "iteration.plan_training": lambda s, tenant, given: s.project_training.plan_training(tenant, given["task_id"]),
+    "iteration.record": lambda s, tenant, given: s.project_training.record(tenant, given["task_id"]),
     "loop.begin": lambda s, tenant, given: s.loop_steps.begin(tenant, given["task_id"]),
     "loop.skip": lambda s, tenant, given: s.loop_steps.skip(tenant, given["task_id"], str(given.get("reason") or "")),
     "loop.plan_training": lambda s, tenant, given: s.loop_steps.plan_training(tenant, given["task_id"]),
@@ -80,6 +90,8 @@ STEPS: Mapping[str, Step] = {
     "erasure.part": lambda s, tenant, given: s.erasure_steps.erase(tenant, given["task_id"], given["part_key"]),
     "erasure.settle": lambda s, tenant, given: s.erasure_steps.settle(tenant, given["task_id"]),
     "erasure.mark": lambda s, tenant, given: s.erasure_steps.mark(tenant, given["task_id"]),
+    "batch.step": lambda s, tenant, given: s.project_batches.step(tenant, given["task_id"]),
+    "projects.repair": _repair_project,
     "keys.create": _create_key,
 }
 

@@ -19,6 +19,7 @@ from dataloop.repositories.raw_data import RawDataRepository
 from dataloop.services.clock import Clock
 from dataloop.services.importing import import_task_id, waits_for_files
 from dataloop.services.looping import LoopService
+from dataloop.services.project_batches import ProjectDeletions
 from dataloop.services.removing import RemovalService
 from dataloop.services.retaining import RetentionService
 from dataloop.services.tracking import TaskService
@@ -33,6 +34,8 @@ GRACE_S = 300
 # An import that waits for files looks again within 15 minutes; one that was quiet for longer has lost its note.
 IMPORT_QUIET_S = 3600
 ORPHAN_WINDOW_DAYS = 30
+# What a sweep counts.
+REPAIRS = ("objects", "removals", "imports", "orphans", "versions", "projects", "policies", "tasks")
 # (tenant, uid, location) of a record, by the key and version it points to.
 Known = dict[tuple[str, str], tuple[str, str, Location]]
 
@@ -57,6 +60,7 @@ class SweepService:
         tasks: TaskService,
         looping: LoopService,
         removing: RemovalService,
+        project_deletions: ProjectDeletions,
         retaining: RetentionService,
         clock: Clock,
         orphan_after_days: int,
@@ -68,6 +72,7 @@ class SweepService:
         self._tasks = tasks
         self._looping = looping
         self._removing = removing
+        self._project_deletions = project_deletions
         self._retaining = retaining
         self._clock = clock
         self._orphan_after_days = orphan_after_days
@@ -79,13 +84,14 @@ class SweepService:
         Raises SweepFailed at the end when any failed.
         """
         self._failures = 0
-        counts = {"objects": 0, "removals": 0, "imports": 0, "orphans": 0, "versions": 0, "policies": 0, "tasks": 0}
+        counts = dict.fromkeys(REPAIRS, 0)
         tenants = self._keys.tenants()
         if full or self._clock.now().hour == COMPARE_HOUR:
             self._try(lambda: self._compare(tenants, full, grace_s, counts))
         for tenant in tenants:
             self._try(lambda tenant=tenant: self._mark_orphans(tenant, counts))  # type: ignore[misc]
             self._try(lambda tenant=tenant: self._finish_removals(tenant, counts))  # type: ignore[misc]
+            self._try(lambda tenant=tenant: self._finish_projects(tenant, counts))  # type: ignore[misc]
             self._try(lambda tenant=tenant: self._retain(tenant, counts))  # type: ignore[misc]
             self._resume_tasks(tenant, grace_s, counts)
         if full:
@@ -249,6 +255,10 @@ class SweepService:
     def _finish_removals(self, tenant: str, counts: dict[str, int]) -> None:
         """Datasets and versions whose deletion was begun."""
         counts["versions"] += self._removing.sweep(tenant)
+
+    def _finish_projects(self, tenant: str, counts: dict[str, int]) -> None:
+        """Projects and tags whose deletion was begun."""
+        counts["projects"] += self._project_deletions.sweep(tenant)
 
     def _resume_tasks(self, tenant: str, grace_s: int, counts: dict[str, int]) -> None:
         """Tasks without an execution are started, tasks whose execution ended are ended: no task runs for ever."""

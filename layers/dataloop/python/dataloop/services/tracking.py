@@ -208,6 +208,10 @@ class TaskService:
         tasks, _ = self._repository.page(tenant, kind, limit=1000)
         return [task for task in tasks if not task.is_ended]
 
+    def active_of(self, tenant: str, target: str) -> list[Task]:
+        """The tasks of one target (`Project#<id>`) that have not ended. 1 query, eventually consistent."""
+        return list(self._repository.of_target(tenant, target, only_active=True))
+
     def resume(self, task: Task) -> str:
         """Bring a task that nobody moves to where its execution is. Returns what was done, for the log.
 

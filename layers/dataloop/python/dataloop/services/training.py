@@ -83,7 +83,7 @@ class TrainingService:
         if parent_model_id is not None:
             self.parent(tenant, parent_model_id)
         id = task_id or self._clock.new_id()
-        model_id = _model_id(id)
+        model_id = model_id_of(id)
         task = self._tasks.create(
             tenant,
             "train",
@@ -310,6 +310,6 @@ def _named(version: DatasetVersion) -> dict[str, Any]:
     return {"version_id": version.id, "name": version.name, "version": version.version, "digest": version.digest}
 
 
-def _model_id(task_id: str) -> str:
+def model_id_of(task_id: str) -> str:
     """A task's model: decided by the task's id, so that a replayed step names the same model."""
     return derived_uuid(int(task_id.replace("-", "")[:12], 16), "model", task_id)

@@ -11,11 +11,12 @@ from dataloop.domain.models import Model
 from dataloop.gateways.objects import Bucket
 from dataloop.services.predicting import Stated
 from dataloop_inference.faults import UnreadableImage, UnusableModel
-from dataloop_inference.images import pixels_of
+from dataloop_inference.images import decode, pixels_of
 from dataloop_inference.model import DESCRIPTION, GRAPH, Description, LoadedModel
 from dataloop_inference.predictions import Prediction
-from infer.graphs import GraphFolder
-from infer.loaded import LoadedModels
+from model_runner.graphs import GraphFolder
+from model_runner.loaded import LoadedModels
+from model_runner.standing_out import Box, stands_out
 
 # Ours: a loaded graph takes three to five times its size, and the largest image 0.95 GB while it is decoded (measured,
 # docs/inference.md); the function has 1.7 GB. A larger graph needs a prediction task.
@@ -52,6 +53,17 @@ class ModelRunner:
             return _answers(loaded, images, min_score, limit)
         except UnusableModel as fault:
             raise IllegalTransition("model", model.id, f"unusable ({fault})", "predicting") from fault
+
+    def stands_out(self, content: bytes) -> list[tuple[float, Box]]:
+        """Where an image differs from its border (standing_out.py). Raises InvalidInput(image), LimitExceeded (pixels)."""
+        (refusal,) = _refusals([content], MAX_REQUEST_PIXELS)
+        if refusal is not None:
+            raise refusal
+        try:
+            image = decode(content)
+        except UnreadableImage as fault:
+            raise InvalidInput("image", str(fault)) from fault
+        return stands_out(image)
 
     def _load(self, model: Model, files: Bucket) -> LoadedModel:
         """1 GET; with the graph not on disk also a HEAD and a GET. Raises UnusableModel, LimitExceeded."""

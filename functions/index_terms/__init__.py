@@ -1,0 +1,1 @@
+"""The table's stream keeps the term index of projects true."""

@@ -1,0 +1,1 @@
+"""Models of the artifacts bucket, ready to run in a Lambda: what `infer` and the prediction function share."""
