@@ -81,7 +81,8 @@ class Application:
         except Exception:
             logger.exception("the gateway broke on %s %s", scope["method"], scope["path"])
             return _message(500, "InternalError", "the local gateway broke; its log has the reason")
-        return status, dict(answer_headers), answer
+        # A function may answer without a body (null), as a redirection does.
+        return status, dict(answer_headers), b"" if answer is None else answer
 
     def _local(self, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
         """The runtime's own pages: health and metering."""

@@ -43,6 +43,14 @@ def test_health_is_the_application_s_not_the_emulator_s(stack: LocalStack) -> No
     assert stack.http("GET", "/health")[2] == b'{"status": "ok"}'
 
 
+def test_a_redirection_needs_no_body(stack: LocalStack) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
+    connection.request("GET", "/api/v1/moved")
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Location"], answer.read()) == (302, "/health", b"")
+    connection.close()
+
+
 def test_an_unknown_route_is_404(stack: LocalStack) -> None:
     assert stack.http("GET", "/nowhere")[0] == 404
 

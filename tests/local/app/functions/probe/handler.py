@@ -33,6 +33,8 @@ def _http(event):
     if path == "/api/v1/presign":
         url = _s3.generate_presigned_url("get_object", Params=json.loads(event["body"]), ExpiresIn=300)
         return {"statusCode": 200, "body": json.dumps({"url": url})}
+    if path == "/api/v1/moved":
+        return {"statusCode": 302, "headers": {"Location": "/health"}, "body": None}
     keep = ("rawPath", "rawQueryString", "headers", "body", "isBase64Encoded", "cookies")
     return {
         "statusCode": 201,
