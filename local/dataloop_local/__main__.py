@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -73,4 +74,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # All that lasts is saved. A thread that still waits for the answer of a stopped function must not keep the process.
+    logging.shutdown()
+    os._exit(code)
