@@ -6,11 +6,13 @@ import io
 import json
 import tarfile
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from dataloop_local.sagemaker.checkpoints import CheckpointSync
 from tests.local.stack import LocalStack, alive
 from tests.local.waiting import until
 
@@ -193,6 +195,18 @@ def test_a_stopped_training_saves_and_leaves(stack: LocalStack) -> None:
         .read()
     )
     assert saved == b"saved at SIGTERM"
+
+
+def test_a_replaced_checkpoint_takes_no_room(stack: LocalStack, tmp_path: Path) -> None:
+    s3, bucket, prefix = stack.client("s3"), stack.output("ArtifactsBucketName"), f"checkpoints/{job_name()}"
+    sync = CheckpointSync(s3, tmp_path, f"s3://{bucket}/{prefix}", every_s=0)
+    for content in ("first", "second, longer", "third, longer still"):
+        (tmp_path / "last.pt").write_text(content)
+        sync.sync()
+
+    [version] = s3.list_object_versions(Bucket=bucket, Prefix=prefix)["Versions"]
+    body = s3.get_object(Bucket=bucket, Key=f"{prefix}/last.pt", VersionId=version["VersionId"])["Body"].read()
+    assert body == b"third, longer still"
 
 
 def test_a_training_that_ignores_sigterm_is_killed_after_the_grace(stack: LocalStack) -> None:

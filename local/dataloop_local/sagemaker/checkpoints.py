@@ -22,6 +22,7 @@ class CheckpointSync:
         self._uri = uri.rstrip("/")
         self._every_s = every_s
         self._seen: dict[Path, tuple[int, int, int]] = {}
+        self._versions: dict[str, str | None] = {}
         self._last = time.monotonic()
         self._lock = threading.Lock()
 
@@ -50,7 +51,13 @@ class CheckpointSync:
         # Read first: an upload that reads while the job renames over the file could mix two checkpoints.
         content = path.read_bytes()
         bucket, key = objects.split_uri(f"{self._uri}/{path.relative_to(self._folder).as_posix()}")
-        self._client.put_object(Bucket=bucket, Key=key, Body=content)
+        written = self._client.put_object(Bucket=bucket, Key=key, Body=content).get("VersionId")
+        # On AWS the bucket's rule removes replaced versions after a month. A disk would be full before: a checkpoint every
+        # two seconds is a gigabyte a minute.
+        replaced = self._versions.get(key)
+        if replaced is not None:
+            self._client.delete_object(Bucket=bucket, Key=key, VersionId=replaced)
+        self._versions[key] = written
 
     def _files(self) -> list[Path]:
         return [path for path in sorted(self._folder.rglob("*")) if path.is_file() and not path.name.endswith(".tmp")]

@@ -18,6 +18,8 @@ from tests.surfaces.sdk.requests import NOWHERE, refused
 
 pytestmark = pytest.mark.stack
 
+UNKNOWN = uuid.uuid4().hex  # of this run: other tests of the stack have contents of their own
+
 
 @pytest.fixture
 def client(stack: DeployedStack) -> Iterator[AnkerAutoTrainSDK]:
@@ -45,11 +47,11 @@ def test_an_image_is_deleted_from_a_built_version_with_a_receipt(client: AnkerAu
     client.build_dataset(version.dataset_id, wait=True)
     digest = client.get_dataset(version.dataset_id).digest
     # when one of them is deleted, and an unknown one with it
-    task = client.delete_images([uids[0], "0" * 32], "asked for by its owner", wait=True, timeout_s=180)
+    task = client.delete_images([uids[0], UNKNOWN], "asked for by its owner", wait=True, timeout_s=180)
     # then the receipt says so, the version keeps its digest, and the image is gone
     found = next(each for each in client.list_deletions() if each.task_id == task.task_id)
     deletion = client.get_deletion(found.deletion_id)
-    assert (deletion.status, list(deletion.unknown)) == ("DONE", ["0" * 32])
+    assert (deletion.status, list(deletion.unknown)) == ("DONE", [UNKNOWN])
     assert is_sealed(json.loads(json.dumps(deletion.receipt)))
     assert [entry["digest_after"] for entry in deletion.receipt["removed"]["versions"]] == [digest]
     assert client.get_raw_data(uids[0]).status == "ERASED"
@@ -84,9 +86,9 @@ def test_bad_deletions_are_refused_in_the_one_shape(stack: DeployedStack) -> Non
 
     assert deletion(422, {"reason": "x"})["details"]["field"] == "uids"  # type: ignore[index]
     assert deletion(422, {"uids": ["x"], "reason": "x"})["details"]["field"] == "uids"  # type: ignore[index]
-    assert deletion(422, {"uids": ["0" * 32]})["details"]["field"] == "reason"  # type: ignore[index]
-    assert deletion(413, {"uids": ["0" * 32] * 1001, "reason": "x"})["details"]["limit"] == 1000  # type: ignore[index]
-    deletion(404, {"uids": ["0" * 32], "reason": "x"})
+    assert deletion(422, {"uids": [UNKNOWN]})["details"]["field"] == "reason"  # type: ignore[index]
+    assert deletion(413, {"uids": [UNKNOWN] * 1001, "reason": "x"})["details"]["limit"] == 1000  # type: ignore[index]
+    deletion(404, {"uids": [UNKNOWN], "reason": "x"})
     deletion(404, {"query_id": NOWHERE, "reason": "x"})
     refused(stack, 404, "GET", f"/deletions/{NOWHERE}")
     refused(stack, 404, "POST", f"/retention/{NOWHERE}/dry-run")

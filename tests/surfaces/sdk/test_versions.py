@@ -101,7 +101,7 @@ def test_the_life_of_versions(
         (404, "GET", f"/annotations/{'0' * 24}/usage", None),
         (422, "GET", "/annotations/no-id/usage", None),
         (404, "GET", f"/lineage/{NOWHERE}", None),
-        (404, "GET", f"/lineage/{'0' * 32}", None),
+        (404, "GET", f"/lineage/{'fe' * 16}", None),
         (422, "GET", "/lineage/no-id", None),
         (422, "GET", "/series?limit=none", None),
     ],
