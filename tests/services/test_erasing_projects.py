@@ -9,11 +9,13 @@ import pytest
 from dataloop.domain.predictions import Said
 from dataloop.domain.projects import Image, Iteration, Project
 from dataloop.domain.terms import EVERYTHING, ImageQuery
+from dataloop.gateways.erasable import ErasableBucket
 from dataloop.services.adding import NewImage
 from dataloop.services.project_predicting import Answer
+from dataloop.services.snapshot_erasure import SnapshotEraser
 from dataloop.services.snapshots import prefix_of
 from tests.core import Core, account
-from tests.erasing import delete, receipt_of, stopped_bucket_clock, traces
+from tests.erasing import delete, part_keys, receipt_of, run_deletion, stopped_bucket_clock, traces
 from tests.pictures import picture
 
 
@@ -110,3 +112,44 @@ def test_the_same_content_put_into_a_project_again_is_a_new_life(core: Core) -> 
     found = services.browsing.page(services.browsing.workspace(project), ImageQuery())
     assert [each.id for each in found] == [second.id] != [first.id]
     assert services.registering.get("default", second.uid).is_usable
+
+
+@pytest.mark.parametrize("dies_at", ["forget", "purge"])
+def test_a_deletion_that_dies_in_a_project_is_completed_by_its_repeat(
+    core: Core, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    # given an image of a workspace and of an iteration, and a stored prediction about it
+    project = core.services.projects.create("default", "screws", task_type="multilabel_classification")
+    content = picture(size=(1200, 900), seed=5)
+    gone = add(core, project, content)
+    iteration = frozen(core, project, [gone])
+    answer = Answer((Said("t", "scratch", "regular", 0.9),), 0.1)
+    prediction = core.services.stored_predictions.prepare(project, iteration, content, answer)
+    core.services.stored_predictions.store(prediction, content)
+    core.clock.move(seconds=5)
+    deletion, task = core.again().erasing.request("default", [gone.uid], "asked for by its owner")
+    parts = part_keys(core, core.again().erasure_steps.plan("default", task.id))
+    [part] = [key for key in parts if key.endswith("-projects.json")]
+
+    # when the step dies behind the workspace's row, or behind the snapshot
+    with monkeypatch.context() as patched:
+        owner = SnapshotEraser if dies_at == "forget" else ErasableBucket
+        patched.setattr(owner, dies_at, died)
+        with pytest.raises(Died):
+            core.again().erasure_steps.erase("default", task.id, part)
+    assert core.again().browsing.count(core.services.browsing.workspace(project), EVERYTHING) == 0
+    run_deletion(core, task.id)
+
+    # then nothing is left, and the receipt names what the dead step removed
+    assert traces(core, gone.uid, content) == []
+    copies = {entry["prefix"]: entry for entry in receipt_of(core, deletion.id)["removed"]["copies"]}
+    assert copies[f"default/projects/{project.id}/images/"]["removed"] == [gone.id]
+    assert copies[f"default/predictions/{project.id}/"]["removed"] == [prediction.id]
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+def died(*_: object, **__: object) -> None:
+    raise Died

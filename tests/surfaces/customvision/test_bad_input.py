@@ -34,6 +34,7 @@ class World:
     gateway: Gateway
     training_key: str
     prediction_key: str
+    foreign_key: str
     project: str
     tag: str
     image: str
@@ -77,10 +78,11 @@ def world() -> Iterator[World]:
     with account() as core:
         training_key = core.services.keyring.create("default", "training", ["read", "write", "train"])[1]
         prediction_key = core.services.keyring.create("default", "prediction", ["predict"])[1]
+        foreign_key = core.services.keyring.create("elsewhere", "anything", ["admin"])[1]
         project = core.services.projects.create("default", "bad", task_type="detection", architecture="", info={})
         tags = [core.services.projects.create_tag(project, name).id for name in ("fork", "knife")]
         images = store(core, project.id, 3, tags=tags[:1])
-        yield World(Gateway(core), training_key, prediction_key, project.id, tags[0], images[0])
+        yield World(Gateway(core), training_key, prediction_key, foreign_key, project.id, tags[0], images[0])
 
 
 def is_flat(status: int, body: Any) -> bool:
@@ -120,6 +122,15 @@ def test_a_prediction_key_opens_no_training_operation(world: World, name: str) -
     status, body = world.ask(OPERATIONS[name], headers={"Training-Key": world.prediction_key})
 
     assert (status, body["code"]) == (403, "ForbiddenUserInsufficientCapability")
+    assert is_flat(status, body)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "{projectId}" in OPERATIONS[name].path])
+def test_another_tenants_project_looks_like_none(world: World, name: str) -> None:
+    headers = dict.fromkeys(KEYS.values(), world.foreign_key)
+    status, body = world.ask(OPERATIONS[name], headers=headers, body=_body(name))
+
+    assert (status, body["code"]) == (404, "NotFoundProject")
     assert is_flat(status, body)
 
 
